@@ -1,0 +1,1 @@
+//! Windlass filter: Zstandard compression

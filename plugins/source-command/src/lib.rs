@@ -1,0 +1,1 @@
+//! Windlass source: any pair of dump and restore commands

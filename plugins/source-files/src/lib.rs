@@ -1,0 +1,1 @@
+//! Windlass source: file trees, as pax tar

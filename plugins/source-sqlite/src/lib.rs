@@ -1,0 +1,1 @@
+//! Windlass source: SQLite databases

@@ -1,0 +1,1 @@
+//! Windlass storage: a folder

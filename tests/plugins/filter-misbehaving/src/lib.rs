@@ -1,0 +1,1 @@
+//! A filter that fails on request: a fixture

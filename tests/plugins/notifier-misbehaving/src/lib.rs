@@ -1,0 +1,1 @@
+//! A notifier that fails on request: a fixture

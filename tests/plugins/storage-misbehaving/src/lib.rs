@@ -1,0 +1,1 @@
+//! A storage that fails on request: a fixture
