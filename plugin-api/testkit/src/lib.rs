@@ -1,1 +1,27 @@
-//! Stub.
+//! What a plugin author tests with.
+//!
+//! - [`conformance!`] is one suite for each kind of plugin. It goes through the same boundary as the host does, inside the
+//!   test's own process: a file of a few lines proves what every plugin must stand.
+//! - [`Memory`] is the reference storage; [`Faulty`] makes any storage fail on request.
+//! - [`host`], [`streams`] and [`noise`] are what the suites are built of, for a plugin's own tests: a host whose run can be
+//!   cancelled, places to back up to and to restore from that fail where they are told to, and bytes that don't compress.
+//!
+//! The crate is a test dependency only: no plugin and no host links it.
+
+pub mod conformance;
+pub mod description;
+pub mod filter;
+pub mod host;
+pub mod noise;
+pub mod notifier;
+pub mod source;
+pub mod storage;
+pub mod streams;
+
+pub use host::TestHost;
+pub use notifier::NotifierFixture;
+pub use source::SourceFixture;
+pub use storage::StorageFixture;
+
+#[doc(hidden)]
+pub use serde_json::Value as __Value;
