@@ -157,7 +157,7 @@ pub struct Found {
 /// The first file of a name wins; later ones are kept as shadowed, unless they are the same file again.
 pub fn find(dirs: &[SearchDir]) -> Found {
     let mut found = Found::default();
-    let mut winners: HashMap<(Kind, String, String), (PathBuf, Option<(u64, u64)>)> = HashMap::new();
+    let mut winners: HashMap<Named, Winner> = HashMap::new();
     for dir in dirs {
         let files = match plugin_files(&dir.path) {
             Ok(files) => files,
@@ -166,32 +166,33 @@ pub fn find(dirs: &[SearchDir]) -> Found {
                 continue;
             }
         };
-        for (file, (kind, vendor, name)) in files {
+        for (file, named) in files {
             let path = fs::canonicalize(&file).unwrap_or_else(|_| file.clone());
-            let identity = fs::metadata(&path).ok().map(|meta| (meta.dev(), meta.ino()));
-            let winner = winners.get(&(kind, vendor.clone(), name.clone())).cloned();
-            if winner.as_ref().is_some_and(|(_, first)| first.is_some() && *first == identity) {
-                continue;
-            }
-            if winner.is_none() {
-                winners.insert((kind, vendor.clone(), name.clone()), (path.clone(), identity));
-            }
-            let shadowed_by = winner.map(|(path, _)| path);
-            found.candidates.push(Candidate {
-                kind,
-                vendor,
-                name,
-                found: file,
-                path,
-                origin: dir.origin,
-                shadowed_by,
-            });
+            let inode = fs::metadata(&path).ok().map(|meta| (meta.dev(), meta.ino()));
+            let shadowed_by = match winners.get(&named) {
+                Some(winner) if inode.is_some() && winner.inode == inode => continue,
+                Some(winner) => Some(winner.path.clone()),
+                None => {
+                    winners.insert(named.clone(), Winner { path: path.clone(), inode });
+                    None
+                }
+            };
+            let (kind, vendor, name) = named;
+            let origin = dir.origin;
+            found.candidates.push(Candidate { kind, vendor, name, found: file, path, origin, shadowed_by });
         }
     }
     found
 }
 
 type Named = (Kind, String, String);
+
+/// The first file of a name.
+struct Winner {
+    path: PathBuf,
+    /// Device and inode; `None`: a link that leads nowhere.
+    inode: Option<(u64, u64)>,
+}
 
 fn plugin_files(dir: &Path) -> Result<Vec<(PathBuf, Named)>> {
     let entries = match fs::read_dir(dir) {
