@@ -10,15 +10,19 @@
 
 pub mod conformance;
 pub mod description;
+pub mod faulty;
 pub mod filter;
 pub mod host;
+pub mod memory;
 pub mod noise;
 pub mod notifier;
 pub mod source;
 pub mod storage;
 pub mod streams;
 
+pub use faulty::{Failure, Faulty, Operation};
 pub use host::TestHost;
+pub use memory::Memory;
 pub use notifier::NotifierFixture;
 pub use source::SourceFixture;
 pub use storage::StorageFixture;
