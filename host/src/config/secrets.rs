@@ -1,0 +1,159 @@
+//! Keeps the secrets of a run: how to get each one, and what must not be shown.
+//!
+//! A plugin never gets a secret among its options, only its name; it asks for the value when it needs it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use windlass_plugin_api::{Error, ErrorKind};
+
+use super::locate::Environment;
+use super::reference::{How, Reference};
+
+/// How long a `{ command = […] }` may take.
+const COMMAND_LIMIT: Duration = Duration::from_secs(10);
+
+/// Values shorter than this aren't replaced in texts: half of every line would become `…`.
+const SHORTEST: usize = 4;
+
+/// Secrets by name, and their values so far. Used from all threads of a run.
+pub struct Secrets {
+    env: Environment,
+    command_limit: Duration,
+    kept: Mutex<BTreeMap<String, Kept>>,
+    /// Longest first, so that a secret within another doesn't leave the rest of it standing.
+    hidden: Mutex<Vec<String>>,
+}
+
+#[derive(Clone)]
+pub(super) enum Kept {
+    /// It stands in the config, or is a reference's default.
+    Literal(String),
+    /// It is asked for each time.
+    Elsewhere(How),
+}
+
+impl Secrets {
+    /// None yet; variables, and relative paths that stand in no file, are `env`'s.
+    pub fn new(env: Environment) -> Self {
+        Self { env, command_limit: COMMAND_LIMIT, kept: Mutex::default(), hidden: Mutex::default() }
+    }
+
+    /// The value of the secret `name` as it is now: files, variables and commands are read again, so that a credential
+    /// that was rotated works. Kind `NotFound` if nothing was resolved under that name, `Config` if it can't be had.
+    pub fn reveal(&self, name: &str) -> Result<String, Error> {
+        let kept = lock(&self.kept).get(name).cloned();
+        let value = match kept {
+            None => return Err(Error::new(ErrorKind::NotFound, format!("there is no secret `{name}`"))),
+            Some(Kept::Literal(value)) => return Ok(value),
+            Some(Kept::Elsewhere(how)) => {
+                let value = how
+                    .get(&self.env, self.command_limit)
+                    .and_then(|value| value.ok_or_else(|| how.missing()));
+                value.map_err(|error| error.during(format!("can't get the secret `{name}`")))?
+            }
+        };
+        self.hide(&value);
+        Ok(value)
+    }
+
+    /// From now on [`redact`](Self::redact) hides `value`: as it is, each of its lines, and as it would stand in a URL or
+    /// in JSON.
+    pub fn hide(&self, value: &str) {
+        let json = serde_json::Value::from(value).to_string();
+        let mut forms = vec![value.to_owned(), super::url::encode(value), json[1..json.len() - 1].to_owned()];
+        // Logs and errors are lines, a private key has many.
+        forms.extend(value.lines().filter(|line| line.len() >= 2 * SHORTEST).map(str::to_owned));
+        let mut hidden = lock(&self.hidden);
+        for form in forms {
+            if form.chars().count() >= SHORTEST && !hidden.contains(&form) {
+                let index = hidden.partition_point(|other| other.len() >= form.len());
+                hidden.insert(index, form);
+            }
+        }
+    }
+
+    /// `text` with every value seen so far (of at least 4 characters) replaced by `…`.
+    pub fn redact(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for value in lock(&self.hidden).iter() {
+            if text.contains(value.as_str()) {
+                text = text.replace(value.as_str(), "…");
+            }
+        }
+        text
+    }
+
+    /// Keeps a secret under `name`; one that was there before is forgotten.
+    pub(super) fn keep(&self, name: String, kept: Kept) {
+        if let Kept::Literal(value) = &kept {
+            self.hide(value);
+        }
+        lock(&self.kept).insert(name, kept);
+    }
+
+    /// The value that a reference means now; none: its default, or nothing.
+    pub(super) fn look_up(&self, reference: &Reference) -> Result<Option<String>, Error> {
+        reference.how.get(&self.env, self.command_limit)
+    }
+
+    /// What relative paths that stand in no file are relative to.
+    pub(super) fn folder(&self) -> &Path {
+        &self.env.folder
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_command_limit(self, command_limit: Duration) -> Self {
+        Self { command_limit, ..self }
+    }
+}
+
+/// Of this process.
+impl Default for Secrets {
+    fn default() -> Self {
+        Self::new(Environment::of_process())
+    }
+}
+
+/// How many there are is all that anybody may see.
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secrets({} of them)", lock(&self.kept).len())
+    }
+}
+
+/// A panic elsewhere leaves whole values behind, so a poisoned lock is as good as another.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_a_value_is_hidden_and_the_longest_first() {
+        let secrets = Secrets::default();
+        secrets.hide("pass");
+        secrets.hide("pass word/1\"");
+        secrets.hide("abc");
+        assert_eq!(
+            secrets.redact("a pass, pass word/1\", pass%20word%2F1%22, pass word/1\\\" abc"),
+            "a …, …, …, … abc"
+        );
+        secrets.hide("-----BEGIN KEY-----\nMIIEvQIBADAN\n-----END KEY-----");
+        assert_eq!(secrets.redact("line MIIEvQIBADAN here"), "line … here");
+    }
+
+    #[test]
+    fn debug_shows_no_name_and_no_value() {
+        let secrets = Secrets::default();
+        secrets.keep("source.shop.password".into(), Kept::Literal("hunter2".into()));
+        assert_eq!(format!("{secrets:?}"), "Secrets(1 of them)");
+        assert_eq!(secrets.redact("hunter2"), "…");
+        assert_eq!(secrets.reveal("gone").unwrap_err().kind, ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,129 @@
+//! A config against the plugins: every entry that the chosen pipelines need, each once.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use windlass_plugin_api::Kind;
+
+use super::examine::{Resolver, examine};
+use super::pipeline::{Entry, Pipeline};
+use super::problem::{Problem, Problems};
+use super::secrets::Secrets;
+use super::url::redact_url;
+use super::{Config, Known};
+
+/// Which part of a config is judged.
+#[derive(Clone, Copy, Debug)]
+pub enum Selection<'a> {
+    /// Everything, also what no pipeline names.
+    All,
+    /// These pipelines and what they name. Names that don't exist are for [`Config::pipeline`] to tell.
+    Pipelines(&'a [String]),
+}
+
+impl Config {
+    /// Judges everything in `which` but references: those ask for secrets, and [`check`](Self::check) is for that.
+    pub fn validate(&self, known: &dyn Known, which: Selection<'_>) -> Vec<Problem> {
+        let (entries, problems) = self.selected(known, which);
+        let found = entries.iter().flat_map(|entry| examine(entry, known, None).problems);
+        let all: Problems = problems.into_iter().chain(found).collect();
+        all.into_iter().collect()
+    }
+
+    /// Judges everything in `which`, references and secrets too, and adds what [`parse`](Self::parse) has found: the one
+    /// call before a run. Gives the warnings; the error has everything.
+    pub fn check(
+        &self,
+        known: &dyn Known,
+        which: Selection<'_>,
+        secrets: &Secrets,
+        mut problems: Problems,
+    ) -> Result<Vec<Problem>, Problems> {
+        let (entries, unnamed) = self.selected(known, which);
+        problems.extend(unnamed);
+        for entry in entries {
+            let resolver = Resolver { secrets, prefix: &entry.key };
+            problems.extend(examine(&entry, known, Some(resolver)).problems);
+        }
+        problems.into_result()
+    }
+
+    /// The options document for the plugin of `entry`: references resolved and converted to the schema's types, old names
+    /// replaced, paths (`"format": "path"` in the schema, also of list items) absolute, and each secret
+    /// (`"format": "secret"`) replaced by `{"$secret": "<name_prefix>.<option>"}`, which `secrets` can reveal.
+    ///
+    /// Relative paths are relative to the config's folder, those of the command line to the current one.
+    pub fn resolve(
+        &self,
+        entry: &Entry,
+        known: &dyn Known,
+        secrets: &Secrets,
+        name_prefix: &str,
+    ) -> Result<Value, Problems> {
+        let examined = examine(entry, known, Some(Resolver { secrets, prefix: name_prefix }));
+        examined.document.ok_or_else(|| examined.problems.into_iter().collect())
+    }
+
+    /// The entries in `which`, and problems of names and URLs that lead to none.
+    fn selected(&self, known: &dyn Known, which: Selection<'_>) -> (Vec<Entry>, Vec<Problem>) {
+        let mut selected = Selected { config: self, known, entries: BTreeMap::new(), problems: Vec::new() };
+        match which {
+            Selection::All => {
+                let named = self.sources.values().chain(self.storages.values()).chain(self.decode.values());
+                named.cloned().for_each(|entry| selected.add(entry));
+                self.pipelines.values().for_each(|pipeline| selected.pipeline(pipeline));
+            }
+            Selection::Pipelines(names) => {
+                let chosen = names.iter().filter_map(|name| self.pipelines.get(name));
+                chosen.for_each(|pipeline| selected.pipeline(pipeline));
+            }
+        }
+        (selected.entries.into_values().collect(), selected.problems)
+    }
+}
+
+struct Selected<'a> {
+    config: &'a Config,
+    known: &'a dyn Known,
+    /// By key: an entry that two pipelines name is judged once.
+    entries: BTreeMap<String, Entry>,
+    problems: Vec<Problem>,
+}
+
+impl Selected<'_> {
+    fn add(&mut self, entry: Entry) {
+        self.entries.insert(entry.key.clone(), entry);
+    }
+
+    fn pipeline(&mut self, pipeline: &Pipeline) {
+        pipeline.filters.iter().cloned().for_each(|filter| self.add(filter));
+        let source = (Kind::Source, &pipeline.source, pipeline.source_key());
+        let storages = pipeline.storages.iter().enumerate();
+        let storages = storages.map(|(index, storage)| (Kind::Storage, storage, pipeline.storage_key(index)));
+        for (kind, named, key) in std::iter::once(source).chain(storages) {
+            match self.config.entry(kind, named, &key, self.known) {
+                Ok(entry) => self.add(entry),
+                Err(problem) if named.contains(':') => self.problems.push(problem.key(key)),
+                // An undefined name was told when the config was read.
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+impl Pipeline {
+    /// The key of its source, for [`Config::entry`].
+    pub fn source_key(&self) -> String {
+        format!("pipeline.{}.source", self.name)
+    }
+
+    /// The key of one of its storages, for [`Config::entry`].
+    pub fn storage_key(&self, index: usize) -> String {
+        format!("pipeline.{}.storage[{index}]", self.name)
+    }
+
+    /// The name or URL of each storage, fit to be shown.
+    pub fn storage_names(&self) -> Vec<String> {
+        self.storages.iter().map(|storage| redact_url(storage)).collect()
+    }
+}
