@@ -76,7 +76,19 @@ macro_rules! conformance {
         $crate::conformance! { @description $plugin, $crate::source::sample_options::<$fixture>() }
         $crate::conformance! {
             @tests source, $crate::source::Subject::<$fixture>::new::<$plugin>();
+            a_probe_changes_nothing
+            a_backup_finishes_every_stream_it_creates
+            short_writes_and_reads_change_nothing
+            an_error_of_a_sink_comes_back_as_itself
+            a_cancelled_backup_ends_promptly
             a_restore_gives_what_was_backed_up
+            a_stream_without_contents_can_be_restored
+            an_empty_target_is_told_from_a_filled_one
+            the_mode_decides_over_a_filled_target
+            damaged_streams_leave_an_atomic_target_as_it_was
+            a_cancelled_restore_ends_promptly
+            what_is_not_in_the_snapshot_can_not_be_chosen
+            nothing_that_is_recorded_holds_a_secret
         }
     };
     (notifier $plugin:ty, fixture: $fixture:ty $(,)?) => {

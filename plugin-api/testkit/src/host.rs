@@ -37,6 +37,7 @@ struct State {
     callbacks: BTreeMap<u64, Callback>,
     running: Vec<u64>,
     last_number: u64,
+    waiting: usize,
     progress: Vec<Progress>,
     secrets: BTreeMap<String, String>,
     storages: BTreeMap<String, Arc<dyn Storage>>,
@@ -74,13 +75,22 @@ impl TestHost {
 
     /// Waits until the run is cancelled; false if `limit` passes first.
     pub fn wait_cancelled(&self, limit: Duration) -> bool {
-        let state = self.0.lock();
-        let (state, _) = self
-            .0
-            .changed
-            .wait_timeout_while(state, limit, |state| !state.cancelled)
-            .unwrap_or_else(PoisonError::into_inner);
-        state.cancelled
+        self.0.lock().waiting += 1;
+        self.0.changed.notify_all();
+        let cancelled = self.wait(limit, |state| state.cancelled);
+        self.0.lock().waiting -= 1;
+        cancelled
+    }
+
+    /// Waits until somebody is in [`wait_cancelled`](Self::wait_cancelled), such as a stream with
+    /// [`Fault::Block`](crate::streams::Fault::Block); false if `limit` passes first.
+    pub fn wait_blocked(&self, limit: Duration) -> bool {
+        self.wait(limit, |state| state.waiting > 0)
+    }
+
+    fn wait(&self, limit: Duration, until: impl Fn(&State) -> bool) -> bool {
+        let waited = self.0.changed.wait_timeout_while(self.0.lock(), limit, |state| !until(state));
+        until(&waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
     /// All progress that was told, in order.
@@ -128,7 +138,6 @@ impl Inner {
     }
 }
 
-/// [`Services`] needs `&self` where `cancel` needs the `Arc`: hence on the inner type's reference.
 impl Services for Inner {
     fn cancelled(&self) -> bool {
         self.lock().cancelled

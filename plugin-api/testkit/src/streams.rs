@@ -78,6 +78,7 @@ pub struct TestSink {
     seen: Shared,
     fault: Option<At>,
     fails_to_finish: Option<Error>,
+    step: usize,
     over: bool,
 }
 
@@ -106,7 +107,10 @@ impl TestSink {
     /// A sink that takes everything, and the view of it.
     pub fn new() -> (Self, SinkView) {
         let seen = Shared::default();
-        (Self { seen: seen.clone(), fault: None, fails_to_finish: None, over: false }, SinkView(seen))
+        (
+            Self { seen: seen.clone(), fault: None, fails_to_finish: None, step: usize::MAX, over: false },
+            SinkView(seen),
+        )
     }
 
     /// With `fault` at the byte `offset`.
@@ -123,6 +127,13 @@ impl TestSink {
         self
     }
 
+    /// That takes at most `step` bytes a call.
+    #[must_use]
+    pub fn in_steps_of(mut self, step: usize) -> Self {
+        self.step = step.max(1);
+        self
+    }
+
     fn call(&mut self) -> Result<()> {
         if !self.over {
             return Ok(());
@@ -135,7 +146,7 @@ impl TestSink {
 impl Write for TestSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.call()?;
-        let mut take = bytes.len();
+        let mut take = bytes.len().min(self.step);
         if let Some(at) = &self.fault {
             let room = at.offset.saturating_sub(lock(&self.seen).bytes.len());
             if room == 0 && take > 0 {
@@ -227,7 +238,9 @@ impl Read for TestReader {
 pub struct MemoryOutputs {
     streams: Arc<Mutex<Vec<(String, SinkView)>>>,
     fault: Option<At>,
+    fails_to_create: Option<Error>,
     fails_to_finish: Option<Error>,
+    step: Option<usize>,
 }
 
 impl MemoryOutputs {
@@ -240,6 +253,20 @@ impl MemoryOutputs {
     #[must_use]
     pub fn fault_at(mut self, offset: usize, fault: Fault) -> Self {
         self.fault = Some(At { offset, fault });
+        self
+    }
+
+    /// With a `create` that fails.
+    #[must_use]
+    pub fn fails_to_create(mut self, error: Error) -> Self {
+        self.fails_to_create = Some(error);
+        self
+    }
+
+    /// With sinks that take at most `step` bytes a call.
+    #[must_use]
+    pub fn in_steps_of(mut self, step: usize) -> Self {
+        self.step = Some(step.max(1));
         self
     }
 
@@ -267,6 +294,9 @@ impl MemoryOutputs {
 
 impl Outputs for MemoryOutputs {
     fn create(&self, name: &str, info: StreamInfo) -> Result<Box<dyn Sink>> {
+        if let Some(error) = &self.fails_to_create {
+            return Err(error.clone());
+        }
         let mut streams = lock(&self.streams);
         if streams.iter().any(|(known, _)| known == name) {
             return Err(Error::failed(format!("the stream `{name}` was already created")));
@@ -275,6 +305,7 @@ impl Outputs for MemoryOutputs {
         lock(&sink.seen).info = info;
         sink.fault = self.fault.clone();
         sink.fails_to_finish = self.fails_to_finish.clone();
+        sink.step = self.step.unwrap_or(usize::MAX);
         streams.push((name.to_owned(), view));
         Ok(Box::new(sink))
     }
@@ -285,7 +316,7 @@ impl Outputs for MemoryOutputs {
 pub struct MemoryInputs {
     streams: Vec<(String, StreamInfo, Arc<[u8]>)>,
     faults: BTreeMap<String, At>,
-    fault: Option<At>,
+    step: Option<usize>,
 }
 
 impl MemoryInputs {
@@ -301,10 +332,10 @@ impl MemoryInputs {
         self
     }
 
-    /// With `fault` at the byte `offset` of each stream.
+    /// With readers that give at most `step` bytes a call.
     #[must_use]
-    pub fn fault_at(mut self, offset: usize, fault: Fault) -> Self {
-        self.fault = Some(At { offset, fault });
+    pub fn in_steps_of(mut self, step: usize) -> Self {
+        self.step = Some(step.max(1));
         self
     }
 
@@ -335,7 +366,8 @@ impl Inputs for MemoryInputs {
             )
         })?;
         let mut reader = TestReader::new(bytes.clone());
-        reader.fault = self.faults.get(name).or(self.fault.as_ref()).cloned();
+        reader.fault = self.faults.get(name).cloned();
+        reader.step = self.step.unwrap_or(usize::MAX);
         Ok(Box::new(reader))
     }
 }
