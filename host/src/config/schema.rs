@@ -24,9 +24,8 @@ pub fn schema(known: &dyn Known) -> Value {
     let filters = known.names(Kind::Filter);
     let decode: Map<String, Value> = filters
         .iter()
-        .filter_map(|name| {
-            Some((name.clone(), entry(&known.info(Kind::Filter, name).ok()?, false, &mut defs)))
-        })
+        .filter_map(|name| Some((name.clone(), known.info(Kind::Filter, name).ok()?)))
+        .map(|(name, info)| (name, entry(&info, false, &mut defs)))
         .collect();
     let pipeline = pipeline();
     let mut defaults = pipeline.clone();
