@@ -1,1 +1,273 @@
-//! A source that fails on request: a fixture
+//! A source that fails on request: a fixture for the tests of the host. Backs up pseudo-random bytes.
+//!
+//! It goes wrong in one chosen way and is honest otherwise. Nothing but a test names it.
+
+mod behaviour;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+use windlass_plugin_api::{
+    Contents, Context, During, Error, ErrorKind, Inputs, Outputs, Plugin, Probe, RestoreMode, RestoreOptions,
+    Restored, Result, Sink, Source, StreamInfo, Target,
+};
+use windlass_testkit::faulty::wait;
+use windlass_testkit::noise::Noise;
+
+pub use crate::behaviour::Behaviour;
+
+windlass_plugin_api::export_plugin! {
+    source Misbehaving {
+        "name": "misbehaving",
+        "summary": "writes pseudo-random bytes and goes wrong on request",
+        "schemes": ["misbehaving"],
+        "url_option": "behaviour",
+        "reads": ["test/1"],
+        "writes": ["test/1"],
+    }
+    options: "../options.schema.json"
+}
+
+const FORMAT: &str = "test/1";
+const CHUNK: usize = 64 * 1024;
+
+/// Options of `misbehaving`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// What goes wrong.
+    behaviour: Behaviour,
+    /// How many bytes each stream has.
+    bytes: u64,
+    /// How many streams there are: `data`, or `data-0001` and so on.
+    streams: u64,
+    /// Which bytes: the same seed gives the same.
+    seed: u64,
+    /// A restore writes each stream to this path with a dot and the stream's name behind it.
+    target: Option<PathBuf>,
+    /// At most so many bytes a second are written, and read.
+    slow_bytes_per_second: Option<u64>,
+    /// The backup says that so many items were left out.
+    left_out: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            behaviour: Behaviour::None,
+            bytes: 100_000,
+            streams: 1,
+            seed: 1,
+            target: None,
+            slow_bytes_per_second: None,
+            left_out: 0,
+        }
+    }
+}
+
+/// The source.
+pub struct Misbehaving {
+    options: Options,
+    /// What a source that leaves a stream open keeps.
+    kept: Vec<Box<dyn Sink>>,
+}
+
+impl Plugin for Misbehaving {
+    type Options = Options;
+
+    fn new(options: Options, _: &Context) -> Result<Self> {
+        options.behaviour.panics_if(Behaviour::PanicInNew);
+        Ok(Self { options, kept: Vec::new() })
+    }
+}
+
+impl Source for Misbehaving {
+    fn probe(&mut self, _: &Context) -> Result<Probe> {
+        self.options.behaviour.panics_if(Behaviour::PanicInProbe);
+        self.options.behaviour.fails_if(Behaviour::FailsInProbe)?;
+        let estimate_bytes = Some(self.options.bytes.saturating_mul(self.options.streams));
+        Ok(Probe { estimate_bytes, ..Probe::default() })
+    }
+
+    fn backup(&mut self, cx: &Context, out: &dyn Outputs) -> Result<Contents> {
+        let behaviour = self.options.behaviour;
+        behaviour.panics_if(Behaviour::PanicInBackup);
+        for number in 1..=self.options.streams {
+            let info = StreamInfo::new(FORMAT).size_hint(self.options.bytes);
+            let mut sink = out.create(&behaviour.stream_name(self.options.streams, number), info)?;
+            let written = self.write(cx, number, &mut *sink);
+            match behaviour {
+                Behaviour::IgnoresErrors => drop(written.and_then(|()| sink.finish())),
+                Behaviour::DropsAStream => drop(sink),
+                Behaviour::LeavesAStreamOpen => self.kept.push(sink),
+                _ => drop(written.and_then(|()| sink.finish())?),
+            }
+        }
+        behaviour.panics_if(Behaviour::PanicAfterFinish);
+        behaviour.fails_if(Behaviour::FailsAfterFinish)?;
+        Ok(Contents {
+            left_out: (1..=self.options.left_out.min(10)).map(|number| format!("item {number}")).collect(),
+            left_out_count: self.options.left_out,
+            details: [("bytes".to_owned(), json!(self.options.bytes))].into_iter().collect(),
+            ..Contents::default()
+        })
+    }
+
+    fn target(&mut self, _: &Context, how: &RestoreOptions) -> Result<Target> {
+        self.options.behaviour.panics_if(Behaviour::PanicInTarget);
+        let path = self.target_path()?;
+        nothing_chosen(how)?;
+        let there = self.in_target(path)?;
+        let effects = there.iter().map(|path| format!("removes `{}`", path.display())).collect();
+        Ok(Target {
+            place: path.display().to_string(),
+            empty: there.is_empty(),
+            effects,
+            atomic: true,
+            ..Target::default()
+        })
+    }
+
+    fn restore(&mut self, cx: &Context, input: &dyn Inputs, how: &RestoreOptions) -> Result<Restored> {
+        self.options.behaviour.panics_if(Behaviour::PanicInRestore);
+        nothing_chosen(how)?;
+        let path = self.target_path()?.to_owned();
+        let there = self.in_target(&path)?;
+        if how.mode == RestoreMode::Fail && !there.is_empty() {
+            return Err(Error::new(ErrorKind::Refused, format!("`{}` isn't empty", path.display())));
+        }
+        let siblings = Siblings::new(&path, &cx.run())?;
+        for (name, _) in input.streams() {
+            self.read(cx, input, &name, &siblings)?;
+        }
+        self.options.behaviour.fails_if(Behaviour::FailsAfterReading)?;
+        // Atomic up to here, which is where its failures are; the renames themselves are one by one.
+        if how.mode == RestoreMode::Replace {
+            there.iter().try_for_each(fs::remove_file)?;
+        }
+        for (name, _) in input.streams() {
+            fs::rename(siblings.path(&name), with_name(&path, &name))?;
+        }
+        Ok(Restored { place: path.display().to_string(), ..Restored::default() })
+    }
+
+    fn by_hand(&self, _: &str, _: &Contents) -> Option<String> {
+        self.options.behaviour.panics_if(Behaviour::PanicInByHand);
+        Some("cat > restored".to_owned())
+    }
+}
+
+impl Drop for Misbehaving {
+    fn drop(&mut self) {
+        self.options.behaviour.panics_if(Behaviour::PanicInDrop);
+    }
+}
+
+impl Misbehaving {
+    /// Writes the stream `number`, going wrong in its middle where that is asked for.
+    fn write(&self, cx: &Context, number: u64, sink: &mut dyn Sink) -> Result<()> {
+        let mut noise = Noise::new(self.options.seed.wrapping_mul(1_000).wrapping_add(number));
+        let half = self.options.bytes / 2;
+        self.copy(cx, &mut (&mut noise).take(half), sink)?;
+        self.options.behaviour.half_way(cx)?;
+        self.copy(cx, &mut noise.take(self.options.bytes - half), sink)
+    }
+
+    /// Reads the stream `name` into its sibling.
+    fn read(&self, cx: &Context, input: &dyn Inputs, name: &str, siblings: &Siblings) -> Result<()> {
+        let mut file = siblings.create(name)?;
+        let mut reader = input.open(name)?;
+        self.copy(cx, &mut (&mut reader).take(self.options.bytes / 2), &mut file)?;
+        if self.options.behaviour == Behaviour::ReadsHalf {
+            return Ok(());
+        }
+        self.options.behaviour.half_way_back(cx)?;
+        self.copy(cx, &mut reader, &mut file)
+    }
+
+    fn copy(&self, cx: &Context, from: &mut dyn Read, to: &mut dyn Write) -> Result<()> {
+        let rate = self.options.slow_bytes_per_second.map(|rate| rate.max(1));
+        let size = rate.map_or(CHUNK, |rate| usize::try_from(rate / 8).unwrap_or(CHUNK).clamp(1, CHUNK));
+        let mut buffer = vec![0; size];
+        loop {
+            cx.go_on()?;
+            let count = from.read(&mut buffer)?;
+            if count == 0 {
+                return Ok(());
+            }
+            if let Some(rate) = rate {
+                wait(cx, Duration::from_secs_f64(count as f64 / rate as f64))?;
+            }
+            to.write_all(&buffer[..count])?;
+        }
+    }
+
+    fn target_path(&self) -> Result<&Path> {
+        let path = self.options.target.as_deref();
+        path.ok_or_else(|| Error::new(ErrorKind::Config, "no `target` to restore to"))
+    }
+
+    /// The files of an earlier restore.
+    fn in_target(&self, path: &Path) -> Result<Vec<PathBuf>> {
+        let start = with_name(path, "");
+        let entries =
+            fs::read_dir(path.parent().unwrap_or(Path::new("."))).during("can't look at the target")?;
+        let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+        let is_ours = |path: &PathBuf| {
+            path.as_os_str().as_encoded_bytes().starts_with(start.as_os_str().as_encoded_bytes())
+        };
+        Ok(paths.into_iter().filter(is_ours).collect())
+    }
+}
+
+fn nothing_chosen(how: &RestoreOptions) -> Result<()> {
+    match how.only.first() {
+        Some(name) => Err(Error::new(ErrorKind::NotFound, format!("no part `{name}`: there are none"))),
+        None => Ok(()),
+    }
+}
+
+fn with_name(path: &Path, name: &str) -> PathBuf {
+    let mut whole = path.as_os_str().to_owned();
+    whole.push(".");
+    whole.push(name);
+    whole.into()
+}
+
+/// Files beside the target that become the target at the end, or nothing.
+struct Siblings(PathBuf);
+
+impl Siblings {
+    fn new(target: &Path, run: &str) -> Result<Self> {
+        let name = target.file_name().ok_or_else(|| Error::new(ErrorKind::Config, "`target` is no file"))?;
+        let sibling = format!(".windlass-{run}-{}", name.to_string_lossy());
+        Ok(Self(target.with_file_name(sibling)))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        with_name(&self.0, name)
+    }
+
+    fn create(&self, name: &str) -> Result<File> {
+        let path = self.path(name);
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        file.during_with(|| format!("can't create `{}`", path.display()))
+    }
+}
+
+impl Drop for Siblings {
+    fn drop(&mut self) {
+        let Some(Ok(entries)) = self.0.parent().map(fs::read_dir) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.as_os_str().as_encoded_bytes().starts_with(self.0.as_os_str().as_encoded_bytes()) {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
