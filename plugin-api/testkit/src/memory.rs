@@ -157,29 +157,8 @@ impl Storage for Memory {
 
     fn list(&self, _: &Context, what: &ListOptions) -> Result<Page> {
         let shelf = self.shelf();
-        let limit = what.limit.unwrap_or(PAGE);
-        let mut page = Page::default();
-        for (key, held) in
-            shelf.objects.range::<str, _>((Bound::Included(what.prefix.as_str()), Bound::Unbounded))
-        {
-            let Some(rest) = key.strip_prefix(&what.prefix) else { break };
-            let end =
-                what.delimiter.as_ref().and_then(|delimiter| Some(rest.find(delimiter)? + delimiter.len()));
-            let entry = match end {
-                Some(end) => Object { key: format!("{}{}", what.prefix, &rest[..end]), ..Object::default() },
-                None => object(key, held),
-            };
-            let is_before = what.after.as_ref().is_some_and(|after| entry.key <= *after);
-            if is_before || page.entries.last().is_some_and(|last| last.key == entry.key) {
-                continue;
-            }
-            if page.entries.len() == limit {
-                page.more = true;
-                break;
-            }
-            page.entries.push(entry);
-        }
-        Ok(page)
+        let from = (Bound::Included(what.prefix.as_str()), Bound::Unbounded);
+        Ok(page(shelf.objects.range::<str, _>(from).map(|(key, held)| object(key, held)), what))
     }
 
     fn delete(&self, _: &Context, keys: &[String]) -> Result<Vec<Result<()>>> {
@@ -257,8 +236,32 @@ impl Drop for Half {
     }
 }
 
+/// The page that `what` asks for, out of objects in byte order of their keys: what [`Storage::list`] means.
+pub fn page(objects: impl IntoIterator<Item = Object>, what: &ListOptions) -> Page {
+    let limit = what.limit.unwrap_or(PAGE);
+    let mut page = Page::default();
+    for object in objects {
+        let Some(rest) = object.key.strip_prefix(&what.prefix) else { continue };
+        let end = what.delimiter.as_ref().and_then(|delimiter| Some(rest.find(delimiter)? + delimiter.len()));
+        let entry = match end {
+            Some(end) => Object { key: format!("{}{}", what.prefix, &rest[..end]), ..Object::default() },
+            None => object,
+        };
+        let is_before = what.after.as_ref().is_some_and(|after| entry.key <= *after);
+        if is_before || page.entries.last().is_some_and(|last| last.key == entry.key) {
+            continue;
+        }
+        if page.entries.len() == limit {
+            page.more = true;
+            break;
+        }
+        page.entries.push(entry);
+    }
+    page
+}
+
 /// Refuses what is no key for any storage: it could lead outside of a folder.
-fn judge(key: &str) -> Result<()> {
+pub fn judge(key: &str) -> Result<()> {
     if key.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
         return Err(Error::new(ErrorKind::Config, format!("`{key}` is no key")));
     }
