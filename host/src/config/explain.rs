@@ -114,7 +114,7 @@ impl Explain<'_> {
             {
                 let wanted: Vec<String> = shape.types().into_iter().map(|name| a(toml_name(name))).collect();
                 let found = type_name(error.instance());
-                match wanted.iter().any(|name| *name == found) {
+                match wanted.contains(&found) {
                     true => "fits none of the forms that the option can have".to_owned(),
                     false => format!("expected {}, found {found}", wanted.join(" or ")),
                 }

@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 
 use super::problem::Problem;
 
+/// Looks up a variable.
+pub type Variables = Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
+
 /// What of the process's surroundings a config depends on. Made once, so that tests can stand elsewhere.
 pub struct Environment {
     /// The value of a variable.
-    pub var: Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>,
+    pub var: Variables,
     /// The current folder.
     pub folder: PathBuf,
     /// Where the system's config lies: `/etc`.

@@ -1,6 +1,7 @@
 //! When a pipeline should run: a cron expression, checked in full. Nothing acts on it yet.
 
 use croner::Cron;
+use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
 
@@ -30,7 +31,7 @@ impl Schedule {
             return Err(format!("`{text}` must have five fields: minute, hour, day, month, weekday"));
         }
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let cron = parser.parse(text).map_err(|error| format!("`{text}`: {}", plain(&error.to_string())))?;
+        let cron = parser.parse(text).map_err(|error| format!("`{text}`: {}", plain(&error)))?;
         if never(&cron) {
             return Err(format!("`{text}` names a day that no month has"));
         }
@@ -42,10 +43,15 @@ impl Schedule {
     }
 }
 
-/// Our errors are lower case and have no full stop.
-fn plain(message: &str) -> String {
-    let message = message.trim_end_matches('.');
-    let mut letters = message.chars();
+/// Our errors are lower case, have no full stop, and don't name the parts of a parser.
+fn plain(error: &CronError) -> String {
+    let message = match error {
+        CronError::InvalidPattern(message)
+        | CronError::IllegalCharacters(message)
+        | CronError::ComponentError(message) => message.clone(),
+        other => other.to_string(),
+    };
+    let mut letters = message.trim_end_matches('.').chars();
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
@@ -84,7 +90,7 @@ mod tests {
         for (text, reason) in [
             ("0 3 * *", "five fields"),
             ("0 0 3 * * *", "five fields"),
-            ("61 3 * * *", "61"),
+            ("61 3 * * *", "number out of bounds"),
             ("0 3 * * blue", ""),
             ("@nightly", "@daily"),
             ("0 0 30 2 *", "no month has"),

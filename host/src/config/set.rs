@@ -21,7 +21,7 @@ pub fn set(entry: &mut Entry, assignment: &str, known: &dyn Known) -> Result<(),
     let shape = Shape::of(&info.options);
     let key = info.renamed_options.get(key).map_or(key, String::as_str);
     let keys = shape.keys();
-    if !keys.contains(&key) && shape.forgot_to_deny() {
+    if !keys.contains(&key) && shape.is_closed() {
         let message = format!("the {} plugin `{}` has no option `{key}`", entry.kind, info.short_name());
         return Err(Problem::new(message).key(format!("--set {key}")).suggest(key, keys));
     }

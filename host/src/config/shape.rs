@@ -97,11 +97,6 @@ impl<'a> Shape<'a> {
         types
     }
 
-    /// Whether `name` is one of the types.
-    pub fn allows(&self, name: &str) -> bool {
-        self.types().contains(&name)
-    }
-
     /// The only values that fit, if they are listed.
     pub fn choices(&self) -> Vec<&'a str> {
         let mut choices: Vec<&str> = Vec::new();
@@ -134,6 +129,13 @@ impl<'a> Shape<'a> {
     /// A keyword of the option `key`, as it stands there.
     pub fn raw(&self, key: &str, keyword: &str) -> Option<&'a Value> {
         self.nodes.iter().find_map(|node| node.get("properties")?.get(key)?.get(keyword))
+    }
+
+    /// Whether there can be no keys but those it names.
+    pub fn is_closed(&self) -> bool {
+        let denies =
+            |node: &&Map<String, Value>| node.get("additionalProperties") == Some(&Value::Bool(false));
+        self.nodes.iter().any(denies) || self.forgot_to_deny()
     }
 
     /// Whether it names all keys there can be although it doesn't forbid others: as `deny_unknown_fields` left out by
@@ -172,7 +174,7 @@ mod tests {
         assert_eq!(shape.property("mode").choices(), ["fast", "slow"]);
         assert_eq!(shape.property("mode").types(), ["string"]);
         assert!(shape.follow(&["keys", "3"]).is_secret());
-        assert!(shape.follow(&["env", "ANY"]).allows("integer"));
+        assert_eq!(shape.follow(&["env", "ANY"]).types(), ["integer"]);
         assert!(shape.property("gone").types().is_empty());
     }
 

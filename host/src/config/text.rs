@@ -118,11 +118,12 @@ mod tests {
     fn keys_and_values_know_line_and_column() {
         let mut problems = Problems::new();
         let table =
-            parse(&file(), "# ä\nhöst = \"a\"\n[source.shop]\n  path = [1,\n 2.5]\n", &mut problems).unwrap();
+            parse(&file(), "# ä\n\"höst\" = \"a\"\n[source.shop]\n  path = [1,\n 2.5]\n", &mut problems)
+                .unwrap();
         assert!(problems.is_empty());
         assert_eq!(table["höst"].key.to_string(), "a.toml:2");
         let Origin::File { column, .. } = table["höst"].value.origin else { panic!() };
-        assert_eq!(column, 8);
+        assert_eq!(column, 10);
         let shop = table["source"].value.as_table().unwrap()["shop"].value.as_table().unwrap();
         assert_eq!(shop["path"].key.to_string(), "a.toml:4");
         let Data::Array(items) = &shop["path"].value.value else { panic!() };
