@@ -1,2 +1,7 @@
 //! The windlass command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(windlass_host::cli::main(std::env::args_os()))
+}

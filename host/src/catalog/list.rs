@@ -1,0 +1,207 @@
+//! Reads what a storage holds.
+
+use std::io::Read;
+
+use jiff::Timestamp;
+use windlass_plugin_api::{Context, During, Error, ErrorKind, ListOptions, Result, Storage};
+
+use super::manifest::{MAX_BYTES, Manifest};
+use super::reference::{Reference, When};
+use super::snapshot::{MANIFEST, SnapshotId, SnapshotKey, is_host_label, is_pipeline_name, pipeline_prefix};
+use crate::exit::{Failure, Outcome};
+
+/// The snapshots of one storage.
+#[derive(Clone, Copy)]
+pub struct Catalog<'a> {
+    storage: &'a dyn Storage,
+    cx: &'a Context,
+}
+
+/// A snapshot as it was found: with its manifest, or with the reason why that can't be read.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Where it lies.
+    pub key: SnapshotKey,
+    /// The manifest, or what is wrong with it.
+    pub manifest: Result<Manifest>,
+}
+
+impl Found {
+    /// What snapshots are ordered by: damaged ones by their id alone.
+    fn order(&self) -> (u64, &SnapshotId) {
+        (self.manifest.as_ref().map_or(0, |manifest| manifest.sequence), &self.key.id)
+    }
+}
+
+impl<'a> Catalog<'a> {
+    /// The catalog of `storage`.
+    pub fn new(storage: &'a dyn Storage, cx: &'a Context) -> Self {
+        Self { storage, cx }
+    }
+
+    /// The hosts that have snapshots here.
+    pub fn hosts(&self) -> Result<Vec<String>> {
+        Ok(self.folders("")?.into_iter().filter(|host| is_host_label(host)).collect())
+    }
+
+    /// The pipelines of `host`. Items of an `each` lie one level deeper: a folder whose own folders are no ids.
+    pub fn pipelines(&self, host: &str) -> Result<Vec<String>> {
+        let mut pipelines = Vec::new();
+        for name in self.folders(&format!("{host}/"))? {
+            if !is_pipeline_name(&name) {
+                continue;
+            }
+            let below = self.folders(&pipeline_prefix(host, &name))?;
+            if below.iter().any(|folder| folder.parse::<SnapshotId>().is_ok()) {
+                pipelines.push(name.clone());
+            }
+            let items = below.into_iter().filter(|folder| folder.parse::<SnapshotId>().is_err());
+            pipelines
+                .extend(items.map(|item| format!("{name}/{item}")).filter(|name| is_pipeline_name(name)));
+        }
+        Ok(pipelines)
+    }
+
+    /// The snapshots of a pipeline, oldest first. Folders without a manifest aren't snapshots.
+    pub fn snapshots(&self, host: &str, pipeline: &str) -> Result<Vec<Found>> {
+        let mut found = Vec::new();
+        for folder in self.folders(&pipeline_prefix(host, pipeline))? {
+            let Ok(id) = folder.parse::<SnapshotId>() else { continue };
+            self.cx.go_on()?;
+            let key = SnapshotKey { host: host.to_owned(), pipeline: pipeline.to_owned(), id };
+            match self.manifest(&key) {
+                Err(error) if error.kind == ErrorKind::NotFound => {}
+                Err(error) if error.kind != ErrorKind::Damaged && error.kind != ErrorKind::Unsupported => {
+                    return Err(error);
+                }
+                manifest => found.push(Found { key, manifest }),
+            }
+        }
+        found.sort_by(|a, b| a.order().cmp(&b.order()));
+        Ok(found)
+    }
+
+    /// The snapshot with the latest id, if there is any: at most one.
+    pub fn newest_by_id(&self, host: &str, pipeline: &str) -> Result<Vec<Found>> {
+        let folders = self.folders(&pipeline_prefix(host, pipeline))?;
+        for id in folders.iter().rev().filter_map(|folder| folder.parse::<SnapshotId>().ok()) {
+            let key = SnapshotKey { host: host.to_owned(), pipeline: pipeline.to_owned(), id };
+            match self.manifest(&key) {
+                Err(error) if error.kind == ErrorKind::NotFound => {}
+                manifest => return Ok(vec![Found { key, manifest }]),
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Folders of a pipeline that hold no manifest: a run that died, or one under way.
+    pub fn incomplete(&self, host: &str, pipeline: &str) -> Result<Vec<SnapshotKey>> {
+        let mut incomplete = Vec::new();
+        for folder in self.folders(&pipeline_prefix(host, pipeline))? {
+            let Ok(id) = folder.parse::<SnapshotId>() else { continue };
+            let key = SnapshotKey { host: host.to_owned(), pipeline: pipeline.to_owned(), id };
+            if self.storage.stat(self.cx, &key.object(MANIFEST))?.is_none() {
+                incomplete.push(key);
+            }
+        }
+        Ok(incomplete)
+    }
+
+    /// The manifest of one snapshot; [`NotFound`](ErrorKind::NotFound) if there is none.
+    pub fn manifest(&self, key: &SnapshotKey) -> Result<Manifest> {
+        let object = key.object(MANIFEST);
+        let mut bytes = Vec::new();
+        let reader = self.storage.open(self.cx, &object, None)?;
+        reader
+            .take(MAX_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .during_with(|| format!("can't read the manifest of `{key}`"))?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(Error::damaged(format!(
+                "the manifest of `{key}` is damaged: it is over {MAX_BYTES} bytes"
+            )));
+        }
+        Manifest::from_bytes(&bytes, key)
+    }
+
+    /// The snapshot that `reference` names, on `host` unless it names another.
+    pub fn resolve(&self, reference: &Reference, host: &str) -> Outcome<Manifest> {
+        let host = reference.host.as_deref().unwrap_or(host);
+        let found = self.snapshots(host, &reference.pipeline)?;
+        let chosen = match &reference.when {
+            When::Newest => found.last(),
+            When::Id(prefix) => only_one(&found, prefix)?,
+            When::At(time) => found.iter().rfind(|snapshot| started(snapshot) <= *time),
+        };
+        match chosen {
+            Some(found) => Ok(found.manifest.clone()?),
+            None => Err(self.nothing(reference, host, &found)),
+        }
+    }
+
+    fn nothing(&self, reference: &Reference, host: &str, found: &[Found]) -> Failure {
+        let pipeline = &reference.pipeline;
+        if let Some(oldest) = found.first() {
+            return Failure::not_found(format!("no snapshot `{reference}` of host `{host}`")).hint(format!(
+                "There are {}, the oldest is `{}`: see `windlass list {pipeline}`.",
+                found.len(),
+                oldest.key
+            ));
+        }
+        let elsewhere: Vec<String> = self
+            .hosts()
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|other| other != host && self.pipelines(other).is_ok_and(|all| all.contains(pipeline)))
+            .collect();
+        let failure = Failure::not_found(format!("no snapshot of `{pipeline}` of host `{host}`"));
+        match elsewhere.first() {
+            Some(other) => failure.hint(format!("Host `{other}` has some: name it as `{other}/{pipeline}`.")),
+            None => failure.hint("See what there is with `windlass list --all-hosts`."),
+        }
+    }
+
+    /// The names that stand between `prefix` and the next slash.
+    fn folders(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut folders = Vec::new();
+        let mut what = ListOptions {
+            prefix: prefix.to_owned(),
+            delimiter: Some("/".to_owned()),
+            ..ListOptions::default()
+        };
+        loop {
+            let page = self.storage.list(self.cx, &what)?;
+            let last = page.entries.last().map(|entry| entry.key.clone());
+            folders.extend(
+                page.entries
+                    .iter()
+                    .filter_map(|entry| Some(entry.key.strip_prefix(prefix)?.strip_suffix('/')?.to_owned())),
+            );
+            // A storage that says "more" and gives nothing, or the same again, would keep us here for ever.
+            if !page.more || last.is_none() || last <= what.after {
+                return Ok(folders);
+            }
+            what.after = last;
+        }
+    }
+}
+
+fn started(snapshot: &Found) -> Timestamp {
+    snapshot.manifest.as_ref().map_or_else(|_| snapshot.key.id.time(), |manifest| manifest.started)
+}
+
+fn only_one<'f>(found: &'f [Found], prefix: &str) -> Outcome<Option<&'f Found>> {
+    let wanted = prefix.to_ascii_lowercase();
+    let mut fitting =
+        found.iter().filter(|snapshot| snapshot.key.id.as_str().to_ascii_lowercase().starts_with(&wanted));
+    let first = fitting.next();
+    if let Some(second) = fitting.next() {
+        let first = first.map(|snapshot| snapshot.key.id.to_string()).unwrap_or_default();
+        return Err(Failure::not_found(format!(
+            "`{prefix}` begins several ids: `{first}`, `{}`, …",
+            second.key.id
+        ))
+        .hint("Write more of it."));
+    }
+    Ok(first)
+}

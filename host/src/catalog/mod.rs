@@ -1,0 +1,23 @@
+//! The snapshots of a storage, read from their manifests.
+//!
+//! It loads no plugin but the storage's, writes nothing, and believes nothing that it hasn't checked: keys are computed
+//! from names that match a pattern, never read from a manifest.
+
+pub mod list;
+pub mod manifest;
+pub mod reference;
+pub mod snapshot;
+
+pub use list::{Catalog, Found};
+pub use manifest::{AppliedFilter, Manifest, SourceRecord, StreamRecord};
+pub use reference::{Reference, When};
+pub use snapshot::{SnapshotId, SnapshotKey};
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,84 @@
+//! `windlass backup`.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::args::Backup;
+use super::session::Session;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::pipeline::backup::{backup, dry_run};
+use crate::pipeline::plan::{Engine, Plan};
+use crate::report::{Event, error_event};
+
+/// Backs up each pipeline; one that fails doesn't stop the others.
+pub fn run(session: &Session, arguments: &Backup) -> Outcome<Exit> {
+    if arguments.pipelines.is_empty() && !arguments.all && session.config.pipelines.len() > 1 {
+        let names: Vec<&str> = session.config.pipelines.keys().map(String::as_str).collect();
+        return Err(Failure::usage("which pipeline?")
+            .hint(format!("There are {}; `--all` takes them all.", names.join(", "))));
+    }
+    let mut plans = session.plans(&arguments.pipelines, &arguments.adhoc)?;
+    if plans.is_empty() {
+        return Err(Failure::usage("there is nothing to back up").hint(
+            "Write a config with `windlass init sqlite:shop.db`, or name a source URL and `--storage`.",
+        ));
+    }
+    for plan in &mut plans {
+        plan.tags.extend(arguments.tags.iter().cloned());
+        plan.wait_lock = arguments.wait_lock.unwrap_or_default();
+    }
+    let engine = session.engine()?;
+    let one = |plan: Plan| -> Exit {
+        let outcome = if arguments.dry_run { plan_only(&engine, &plan) } else { store(&engine, plan) };
+        outcome.unwrap_or_else(|failure| {
+            failure.all().for_each(|failure| engine.report.event(&error_event(failure)));
+            failure.exit
+        })
+    };
+    Ok(in_parallel(plans, usize::from(arguments.jobs), &engine, one))
+}
+
+fn plan_only(engine: &Arc<Engine>, plan: &Plan) -> Outcome<Exit> {
+    let planned = dry_run(engine, plan).map_err(|failure| failure.in_pipeline(&plan.pipeline))?;
+    engine.report.event(&Event::Planned(planned));
+    Ok(Exit::Ok)
+}
+
+fn store(engine: &Arc<Engine>, plan: Plan) -> Outcome<Exit> {
+    let stored = backup(engine, &Arc::new(plan))
+        .map_err(|failure| Failure { exit: of_backup(&failure), ..failure })?;
+    let exit = if stored.left_out > 0 { Exit::Incomplete } else { Exit::Ok };
+    engine.report.event(&Event::Stored(stored));
+    Ok(exit)
+}
+
+/// A backup finds no damage and refuses nothing: whatever kept it from storing is a failure.
+fn of_backup(failure: &Failure) -> Exit {
+    match failure.exit {
+        Exit::Damaged | Exit::Refused => Exit::Failed,
+        exit => exit,
+    }
+}
+
+/// Runs `work` on each of `plans`, `jobs` at a time; the gravest exit. Nothing new begins once the process is cancelled.
+fn in_parallel(plans: Vec<Plan>, jobs: usize, engine: &Engine, work: impl Fn(Plan) -> Exit + Sync) -> Exit {
+    let next = AtomicUsize::new(0);
+    let worst = Mutex::new(Exit::Ok);
+    let plans = &plans;
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.min(plans.len()) {
+            scope.spawn(|| {
+                while let Some(plan) = plans.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if engine.cancel.cancelled() {
+                        break;
+                    }
+                    let exit = work(plan.clone());
+                    let mut worst = worst.lock().unwrap_or_else(PoisonError::into_inner);
+                    *worst = worst.and(exit);
+                }
+            });
+        }
+    });
+    let worst = *worst.lock().unwrap_or_else(PoisonError::into_inner);
+    engine.cancel.reason().map_or(worst, |reason| worst.and(reason.failure().exit))
+}

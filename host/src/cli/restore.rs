@@ -1,0 +1,185 @@
+//! `windlass restore`.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use windlass_plugin_api::{During, Kind, RawName, Reader, RestoreMode};
+
+use super::args::{AdHoc, Mode, Restore};
+use super::ask;
+use super::session::Session;
+use crate::catalog::Manifest;
+use crate::config::{Located, Selection, set};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::pipeline::outputs::OpenStorage;
+use crate::pipeline::plan::{Chosen, Engine, Plan};
+use crate::pipeline::restore::{Bare, Request, decode, restore, restore_bare};
+
+/// Restores a snapshot or a bare stream, or decodes a stream.
+pub fn run(session: &Session, arguments: &Restore) -> Outcome<Exit> {
+    session.judge(Selection::Pipelines(&[]))?;
+    let engine = session.engine()?;
+    if let Some(input) = &arguments.input {
+        let request = request(session, arguments, None)?;
+        let bare = bare(session, arguments, input, &request.to)?;
+        return restore_bare(&engine, bare, &request);
+    }
+    let snapshot = arguments.snapshot.as_deref().unwrap_or_default();
+    let (storage, manifest) = session.resolve(&engine, snapshot, arguments.storage.as_deref())?;
+    if let Some(output) = &arguments.output {
+        return output_stream(&engine, &storage, &manifest, arguments, output);
+    }
+    let request = request(session, arguments, Some(&manifest))?;
+    restore(&engine, &storage, &manifest, &request)
+}
+
+fn request(session: &Session, arguments: &Restore, manifest: Option<&Manifest>) -> Outcome<Request> {
+    let (to, source_name) = target(session, arguments, manifest)?;
+    let only = arguments.only.iter().cloned().map(OsString::into_vec).map(RawName::from).collect();
+    let yes = arguments.yes;
+    Ok(Request {
+        to,
+        mode: match arguments.mode {
+            Mode::Fail => RestoreMode::Fail,
+            Mode::Replace => RestoreMode::Replace,
+            Mode::Merge => RestoreMode::Merge,
+        },
+        only,
+        dry_run: arguments.dry_run,
+        pipelines: readers(session, source_name.as_deref())?,
+        confirm: Arc::new(move |question| ask::confirm(question, yes)),
+    })
+}
+
+/// The source to restore to: the one that `--to` names, else the pipeline's; with `--set`.
+fn target(
+    session: &Session,
+    arguments: &Restore,
+    manifest: Option<&Manifest>,
+) -> Outcome<(Chosen, Option<String>)> {
+    let (name, key) = match (&arguments.to, manifest) {
+        (Some(to), _) => (Located::from_command_line(to.clone()), "source".to_owned()),
+        (None, Some(manifest)) => {
+            let base = manifest.pipeline.split('/').next().unwrap_or_default();
+            let pipeline = session.config.pipelines.get(base).ok_or_else(|| {
+                let message =
+                    format!("the config has no pipeline `{base}`, so where should this be restored to?");
+                Failure::usage(message)
+                    .hint("Name a source: `--to sqlite:new.db`; or decode it with `--output FILE`.")
+            })?;
+            (pipeline.source.clone(), pipeline.source_key())
+        }
+        (None, None) => return Err(Failure::usage("name a source with `--to`")),
+    };
+    let mut entry = session.config.entry(Kind::Source, &name, &key, session.registry.as_ref())?;
+    for assignment in &arguments.set {
+        set(&mut entry, assignment, session.registry.as_ref())?;
+    }
+    let chosen = session.choose(Kind::Source, &entry, &crate::config::redact_url(&name))?;
+    // Set to another place it is no longer what the pipelines read.
+    let is_theirs = arguments.set.is_empty() && session.config.sources.contains_key(&name.value);
+    Ok((chosen, is_theirs.then(|| name.value.clone())))
+}
+
+/// The pipelines that read the source of this name: a backup of theirs must not read while it is being written.
+fn readers(session: &Session, source: Option<&str>) -> Outcome<Vec<Plan>> {
+    let Some(source) = source else { return Ok(Vec::new()) };
+    let all = session.config.pipelines.values();
+    let names: Vec<String> = all
+        .filter(|pipeline| pipeline.source.value == source)
+        .map(|pipeline| pipeline.name.clone())
+        .collect();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    session.plans(&names, &AdHoc { storages: Vec::new(), filters: Vec::new() })
+}
+
+fn bare(session: &Session, arguments: &Restore, input: &Path, to: &Chosen) -> Outcome<Bare> {
+    let filters = match &arguments.decode {
+        Some(names) => {
+            names.iter().filter(|name| !name.is_empty()).map(|name| filter(session, name)).collect()
+        }
+        None => by_suffixes(session, input),
+    }?;
+    let is_stdin = input == Path::new("-");
+    let again = !is_stdin && fs::metadata(input).is_ok_and(|metadata| metadata.is_file());
+    let path = input.to_owned();
+    let open = move || -> windlass_plugin_api::Result<Reader> {
+        if is_stdin {
+            return Ok(Box::new(std::io::stdin()));
+        }
+        let file = File::open(&path).during_with(|| format!("can't open `{}`", path.display()))?;
+        Ok(Box::new(file))
+    };
+    let format = arguments.format.clone().or_else(|| to.info.reads.first().cloned()).unwrap_or_default();
+    if !to.info.reads.contains(&format) {
+        return Err(Failure::usage(format!("it doesn't read the format `{format}`"))
+            .at(to.stage())
+            .hint(format!("It reads {}.", to.info.reads.join(", "))));
+    }
+    let name = if is_stdin { "standard input".to_owned() } else { input.display().to_string() };
+    Ok(Bare { open: Box::new(open), again, name, filters, stream_format: format })
+}
+
+fn filter(session: &Session, name: &str) -> Outcome<Chosen> {
+    let info = crate::config::Known::info(session.registry.as_ref(), Kind::Filter, name)
+        .map_err(|error| Failure::new(Exit::Usage, error))?;
+    Ok(Chosen { name: name.to_owned(), info, options: serde_json::json!({}) })
+}
+
+/// `data.tar.zst` was compressed with whatever writes `.zst`. The outermost suffix was applied last.
+fn by_suffixes(session: &Session, input: &Path) -> Outcome<Vec<Chosen>> {
+    let mut filters = Vec::new();
+    let mut name = PathBuf::from(input.file_name().unwrap_or_default());
+    while let Some(suffix) =
+        name.extension().and_then(|suffix| suffix.to_str()).map(|suffix| format!(".{suffix}"))
+    {
+        let Some(info) = session.registry.by_suffix(&suffix) else { break };
+        filters.insert(0, Chosen { name: info.short_name(), info, options: serde_json::json!({}) });
+        name.set_extension("");
+    }
+    Ok(filters)
+}
+
+fn output_stream(
+    engine: &Arc<Engine>,
+    storage: &OpenStorage,
+    manifest: &Manifest,
+    arguments: &Restore,
+    output: &Path,
+) -> Outcome<Exit> {
+    let stream = arguments.only.first().map(|name| name.to_string_lossy().into_owned());
+    if output == Path::new("-") {
+        decode(engine, storage, manifest, stream.as_deref(), &mut std::io::stdout().lock())?;
+        return Ok(Exit::Ok);
+    }
+    if output.exists() && !matches!(arguments.mode, Mode::Replace) {
+        ask::confirm(&format!("Replace `{}`?", output.display()), arguments.yes)?;
+    }
+    to_file(output, |file| decode(engine, storage, manifest, stream.as_deref(), file).map(|_| ()))?;
+    Ok(Exit::Ok)
+}
+
+/// Writes beside the file and renames: it is whole or as it was.
+fn to_file(path: &Path, write: impl FnOnce(&mut File) -> Outcome<()>) -> Outcome<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let sibling = path.with_file_name(format!(".windlass-{}-{name}", std::process::id()));
+    let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&sibling);
+    let mut file = create().during_with(|| format!("can't write `{}`", sibling.display()))?;
+    let result = write(&mut file).and_then(|()| {
+        file.flush()?;
+        file.sync_all()?;
+        fs::rename(&sibling, path).during_with(|| format!("can't write `{}`", path.display()))?;
+        Ok(())
+    });
+    if result.is_err() {
+        let _ = fs::remove_file(&sibling);
+    }
+    result
+}

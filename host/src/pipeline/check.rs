@@ -1,0 +1,154 @@
+//! Check: tests the setup of a pipeline without making a snapshot.
+
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use windlass_plugin_api::{Context, Error, Finished, Result, Sink};
+
+use super::chain::{Stacked, decoders, encoders};
+use super::faults::Faults;
+use super::meter::Slate;
+use super::outputs::OpenStorage;
+use super::plan::{Chosen, Engine, Plan};
+use crate::catalog::{Catalog, SnapshotId};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::report::{Checked, Event, units};
+use crate::run::ticker::Run;
+
+/// Checks one pipeline, telling each part as [`Event::Checked`]. A part that fails doesn't keep the others from being
+/// checked; with `offline` nothing outside of this machine's config and plugins is asked.
+pub fn check(engine: &Engine, plan: &Plan, offline: bool) -> Exit {
+    let run = Run::new(engine, SnapshotId::new(Timestamp::now()));
+    let mut exit = Exit::Ok;
+    let mut tell = |what: String, outcome: Outcome<Vec<String>>| {
+        let (ok, details) = match outcome {
+            Ok(details) => (true, details),
+            Err(failure) => {
+                exit = exit.and(if failure.exit == Exit::Usage { Exit::Usage } else { Exit::Failed });
+                let hint = failure.error.hint.clone();
+                (false, std::iter::once(failure.to_string()).chain(hint).collect())
+            }
+        };
+        engine.report.event(&Event::Checked(Checked { what, ok, details }));
+    };
+    tell(format!("pipeline {}", plan.pipeline), Ok(plan.notes.clone()));
+    tell(part("source", &plan.source), source(engine, plan, offline, &run.cx));
+    tell("filters".to_owned(), filters(engine, plan, &run));
+    for chosen in &plan.storages {
+        tell(part("storage", chosen), storage(engine, plan, chosen, offline, &run.cx));
+    }
+    exit
+}
+
+fn part(kind: &str, chosen: &Chosen) -> String {
+    format!("{kind} {}", chosen.described())
+}
+
+fn source(engine: &Engine, plan: &Plan, offline: bool, cx: &Context) -> Outcome<Vec<String>> {
+    let mut source = engine.open_source(&plan.source, cx)?;
+    if offline {
+        return Ok(vec!["not asked (--offline)".to_owned()]);
+    }
+    let probe = source.probe(cx)?;
+    let mut details: Vec<String> =
+        probe.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    details.extend(probe.estimate_bytes.map(|bytes| format!("about {}", units::bytes(bytes))));
+    details.extend(probe.notes);
+    details.extend(probe.warnings.into_iter().map(|warning| format!("warning: {warning}")));
+    details.extend(probe.missing.into_iter().map(|missing| format!("it won't be in the backup: {missing}")));
+    Ok(details)
+}
+
+/// Encodes a sample and decodes it again: the bytes must come back.
+fn filters(engine: &Engine, plan: &Plan, run: &Run) -> Outcome<Vec<String>> {
+    if plan.filters.is_empty() {
+        return Ok(vec!["none: what is stored is as it came".to_owned()]);
+    }
+    let filters: Vec<Stacked> =
+        plan.filters.iter().map(|chosen| engine.open_filter(chosen, &run.cx)).collect::<Outcome<_>>()?;
+    let sample: Vec<u8> = (0..100_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let (kept, slate, faults) = (Kept::default(), Slate::default(), Faults::new(&run.cancel));
+    let encode = || -> Result<()> {
+        let last: Box<dyn Sink> = Box::new(kept.clone());
+        let mut sink = encoders(&filters, &run.cx, "check", last, &slate, &faults, true)?;
+        sink.write_all(&sample)?;
+        sink.finish().map(|_| ())
+    };
+    encode().map_err(|error| faults.cause_of(error.into()))?;
+    let stored = kept.take();
+    let stored_bytes = stored.len();
+    let params = std::mem::take(&mut slate.lock().params);
+    let mut stacked = filters;
+    stacked.iter_mut().zip(params).for_each(|(filter, params)| filter.applied.params = params);
+    let decode = || -> Result<Vec<u8>> {
+        let input = Box::new(io::Cursor::new(stored));
+        let (mut reader, _) = decoders(&stacked, &run.cx, "check", input, &faults)?;
+        let mut back = Vec::new();
+        reader.read_to_end(&mut back)?;
+        Ok(back)
+    };
+    let back = decode().map_err(|error| faults.cause_of(error.into()))?;
+    if back != sample {
+        return Err(Failure::from(Error::damaged("a sample doesn't come back as it was")));
+    }
+    let names: Vec<String> = plan.filters.iter().map(Chosen::described).collect();
+    Ok(vec![format!("{}: a sample came back ({} → {stored_bytes} bytes)", names.join(", "), sample.len())])
+}
+
+fn storage(
+    engine: &Engine,
+    plan: &Plan,
+    chosen: &Chosen,
+    offline: bool,
+    cx: &Context,
+) -> Outcome<Vec<String>> {
+    let open: OpenStorage = engine.open_storage(chosen, cx)?;
+    if offline {
+        return Ok(vec!["not asked (--offline)".to_owned()]);
+    }
+    let report = open.storage.check(cx)?;
+    let mut details: Vec<String> =
+        report.free_bytes.map(|bytes| format!("{} free", units::bytes(bytes))).into_iter().collect();
+    details.extend(report.notes);
+    details.extend(report.warnings.into_iter().map(|warning| format!("warning: {warning}")));
+    let catalog = Catalog::new(open.storage.as_ref(), cx);
+    let snapshots = catalog.snapshots(&engine.host, &plan.pipeline)?;
+    details.push(match snapshots.last() {
+        Some(newest) => format!("{} snapshots, the newest is {}", snapshots.len(), newest.key),
+        None => "no snapshot yet".to_owned(),
+    });
+    for key in catalog.incomplete(&engine.host, &plan.pipeline)? {
+        details.push(format!(
+            "warning: `{}` holds no manifest: a run that is under way, or one that died on another machine",
+            key.prefix()
+        ));
+    }
+    Ok(details)
+}
+
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for Kept {
+    fn finish(&mut self) -> Result<Finished> {
+        Ok(Finished::default())
+    }
+}

@@ -1,0 +1,232 @@
+//! Where a source puts its streams during a backup.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use windlass_plugin_api::{
+    Context, CreateOptions, Error, ErrorKind, Outputs, Result, Sink, Storage, StreamInfo, Upload,
+};
+
+use super::chain::{Stacked, encoders};
+use super::faults::{Faults, Watched};
+use super::hop::WriteHop;
+use super::landing::{FanOut, Landing};
+use super::meter::{Moved, PlainMeter, Slate, StoredMeter};
+use crate::catalog::manifest::{BLOCK_BYTES, object_name};
+use crate::catalog::snapshot::is_stream_name;
+use crate::catalog::{AppliedFilter, SnapshotKey, StreamRecord};
+use crate::exit::Stage;
+use crate::run::cancel::Cancel;
+
+/// A storage that a run writes to.
+#[derive(Clone)]
+pub struct OpenStorage {
+    /// The config's name, or the URL without secrets.
+    pub name: String,
+    /// The storage.
+    pub storage: Arc<dyn Storage>,
+    /// Its stage, for errors.
+    pub stage: Stage,
+    /// What tells this storage from another: for locks and records.
+    pub identity: String,
+}
+
+/// What all streams of a run share.
+#[derive(Clone)]
+pub struct Writing {
+    /// What plugins get.
+    pub cx: Context,
+    /// The run's switch.
+    pub cancel: Arc<Cancel>,
+    /// Bytes moved.
+    pub moved: Arc<Moved>,
+    /// The first fault.
+    pub faults: Faults,
+    /// Where the snapshot will lie.
+    pub key: SnapshotKey,
+    /// The filters.
+    pub filters: Vec<Stacked>,
+    /// The storages.
+    pub storages: Vec<OpenStorage>,
+}
+
+/// A stream under way.
+struct Stream {
+    name: String,
+    info: StreamInfo,
+    filters: Vec<Stacked>,
+    slate: Slate,
+    landings: Vec<Arc<Landing>>,
+}
+
+/// The streams of a run. Finished ones are durable and invisible until [`publish`](Self::publish).
+pub struct SnapshotOutputs {
+    writing: Writing,
+    streams: Mutex<Vec<Stream>>,
+    closed: AtomicBool,
+}
+
+impl SnapshotOutputs {
+    /// No streams yet.
+    pub fn new(writing: Writing) -> Self {
+        Self { writing, streams: Mutex::default(), closed: AtomicBool::new(false) }
+    }
+
+    /// Opens an object that passes the filters, or none if `filtered` is false. The host's own objects are small.
+    pub fn create_own(&self, name: &str, info: StreamInfo, filtered: bool) -> Result<Box<dyn Sink>> {
+        let filters = if filtered { self.writing.filters.clone() } else { Vec::new() };
+        self.add(name, info, filters, true)
+    }
+
+    fn add(
+        &self,
+        name: &str,
+        info: StreamInfo,
+        filters: Vec<Stacked>,
+        is_small: bool,
+    ) -> Result<Box<dyn Sink>> {
+        let mut streams = self.lock();
+        if streams.iter().any(|stream| stream.name == name) {
+            return Err(Error::new(
+                ErrorKind::Broken,
+                format!("the source created the stream `{name}` twice"),
+            ));
+        }
+        let object = object_name(name, filters.iter().map(|filter| filter.applied.suffix.as_str()));
+        let size_hint = info.size_hint.filter(|_| filters.is_empty());
+        let landings = self.land(&object, size_hint)?;
+        let slate = Slate::default();
+        let sink = self.chain(name, &filters, &landings, &slate, is_small).inspect_err(|_| {
+            landings.iter().for_each(|landing| landing.abort());
+        })?;
+        streams.push(Stream { name: name.to_owned(), info, filters, slate, landings });
+        Ok(sink)
+    }
+
+    /// An upload of `object` in every storage.
+    fn land(&self, object: &str, size_hint: Option<u64>) -> Result<Vec<Arc<Landing>>> {
+        let writing = &self.writing;
+        let how = CreateOptions {
+            if_absent: true,
+            size_hint,
+            run: writing.key.id.to_string(),
+            ..CreateOptions::default()
+        };
+        let key = writing.key.object(object);
+        let create = |open: &OpenStorage| -> Result<Arc<Landing>> {
+            let upload: Box<dyn Upload> = open
+                .storage
+                .create(&writing.cx, &key, &how)
+                .inspect_err(|error| writing.faults.note(&open.stage, error))?;
+            Ok(Landing::new(upload))
+        };
+        writing.storages.iter().map(create).collect()
+    }
+
+    fn chain(
+        &self,
+        name: &str,
+        filters: &[Stacked],
+        landings: &[Arc<Landing>],
+        slate: &Slate,
+        is_small: bool,
+    ) -> Result<Box<dyn Sink>> {
+        let writing = &self.writing;
+        let mut ends: Vec<Box<dyn Sink>> = Vec::new();
+        for (landing, open) in landings.iter().zip(&writing.storages) {
+            let end: Box<dyn Sink> = Box::new(Watched::new(landing.sink(), &open.stage, &writing.faults));
+            // Several storages write at the same time; a single one needs no hop besides the chain's own.
+            let alone = landings.len() == 1 || is_small;
+            ends.push(if alone { end } else { Box::new(WriteHop::new(end, "storage")?) });
+        }
+        let stored = Box::new(StoredMeter::new(FanOut::new(ends), slate, &writing.moved, filters.is_empty()));
+        let encoded = encoders(filters, &writing.cx, name, stored, slate, &writing.faults, is_small)?;
+        Ok(Box::new(PlainMeter::new(encoded, slate, &writing.moved, &writing.cancel)))
+    }
+
+    /// No stream may be created any more; every one must have finished.
+    pub fn close(&self) -> Result<()> {
+        self.closed.store(true, Ordering::Release);
+        let unfinished = |stream: &&Stream| !stream.slate.lock().finished;
+        match self.lock().iter().find(unfinished) {
+            Some(stream) => Err(Error::new(
+                ErrorKind::Broken,
+                format!("the source returned without finishing its stream `{}`", stream.name),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// What the manifest says of the finished stream `name`, with the hash of its plain bytes.
+    pub fn records(&self) -> Vec<(StreamRecord, String)> {
+        self.lock().iter().map(Stream::record).collect()
+    }
+
+    /// Publishes every finished object, in every storage.
+    pub fn publish(&self) -> Result<()> {
+        let writing = &self.writing;
+        for stream in self.lock().iter() {
+            for (landing, open) in stream.landings.iter().zip(&writing.storages) {
+                writing.cx.go_on()?;
+                landing.publish().inspect_err(|error| writing.faults.note(&open.stage, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Aborts every upload that isn't published.
+    pub fn abort(&self) {
+        self.closed.store(true, Ordering::Release);
+        // A source that was left behind may be creating a stream now: then it is the next run that cleans up.
+        if let Ok(streams) = self.streams.try_lock() {
+            streams.iter().flat_map(|stream| &stream.landings).for_each(|landing| landing.abort());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Stream>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stream {
+    fn record(&self) -> (StreamRecord, String) {
+        let measured = self.slate.lock().clone();
+        let params = measured.params.into_iter();
+        let filters: Vec<AppliedFilter> = self
+            .filters
+            .iter()
+            .zip(params)
+            .map(|(stacked, params)| AppliedFilter { params, ..stacked.applied.clone() })
+            .collect();
+        let encrypted = filters.iter().any(|filter| filter.encrypts);
+        let stored_sha256 = match measured.stored_sha256 {
+            empty if empty.is_empty() => measured.plain_sha256.clone(),
+            hash => hash,
+        };
+        let record = StreamRecord {
+            name: self.name.clone(),
+            stream_format: self.info.stream_format.clone(),
+            filters,
+            stored_bytes: measured.stored_bytes,
+            stored_sha256,
+            block_sha256: measured.block_sha256,
+            block_bytes: BLOCK_BYTES,
+            plain_bytes: measured.plain_bytes,
+            plain_sha256: (!encrypted).then(|| measured.plain_sha256.clone()),
+        };
+        (record, measured.plain_sha256)
+    }
+}
+
+impl Outputs for SnapshotOutputs {
+    fn create(&self, name: &str, info: StreamInfo) -> Result<Box<dyn Sink>> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::cancelled());
+        }
+        if !is_stream_name(name) {
+            return Err(Error::new(ErrorKind::Broken, format!("`{name}` is not a stream name"))
+                .hint("Stream names match `[a-z0-9][a-z0-9-]{0,31}`."));
+        }
+        self.add(name, info, self.writing.filters.clone(), false)
+    }
+}

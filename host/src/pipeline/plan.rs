@@ -1,0 +1,229 @@
+//! What a run needs, resolved: which plugins with which options, and where.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use windlass_plugin_api::{Context, ErrorKind, Filter, Kind, PluginInfo, Source};
+
+use super::chain::Stacked;
+use super::outputs::OpenStorage;
+use super::watch::Limits;
+use crate::catalog::{AppliedFilter, hex};
+use crate::config::{Known, Secrets};
+use crate::exit::{Exit, Failure, Outcome, Stage};
+use crate::plugins::Registry;
+use crate::report::{Event, Report};
+use crate::run::cancel::Cancel;
+use crate::run::services::HostServices;
+use crate::run::state::StateDir;
+
+/// What all runs of this process share.
+pub struct Engine {
+    /// The plugins.
+    pub registry: Arc<Registry>,
+    /// The secrets of everything that was resolved.
+    pub secrets: Arc<Secrets>,
+    /// Keys for old snapshots and for bare streams: options by full name of the filter plugin.
+    pub decode: BTreeMap<String, Value>,
+    /// The host label.
+    pub host: String,
+    /// The local state folder, opened when it is needed.
+    pub state: LazyState,
+    /// The process's switch.
+    pub cancel: Arc<Cancel>,
+    /// Where events go.
+    pub report: Arc<dyn Report>,
+}
+
+/// The state folder: only runs need one, and a machine that only lists may have none.
+#[derive(Default)]
+pub struct LazyState {
+    /// `--state-dir`.
+    pub given: Option<PathBuf>,
+    opened: OnceLock<StateDir>,
+}
+
+impl LazyState {
+    /// The folder that the user named, or a usual one.
+    pub fn new(given: Option<PathBuf>) -> Self {
+        Self { given, opened: OnceLock::new() }
+    }
+
+    /// Opens it, the first time.
+    pub fn get(&self) -> Outcome<&StateDir> {
+        if let Some(state) = self.opened.get() {
+            return Ok(state);
+        }
+        let state = StateDir::open(self.given.as_deref())?;
+        Ok(self.opened.get_or_init(|| state))
+    }
+}
+
+/// A plugin with its options.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// The config's name for it, or the URL without secrets.
+    pub name: String,
+    /// The plugin.
+    pub info: Arc<PluginInfo>,
+    /// Its options; secrets by name.
+    pub options: Value,
+}
+
+/// A pipeline, resolved for one run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The source.
+    pub source: Chosen,
+    /// The filters, in the order in which they are applied.
+    pub filters: Vec<Chosen>,
+    /// The storages; each must succeed.
+    pub storages: Vec<Chosen>,
+    /// Time limits.
+    pub limits: Limits,
+    /// The user's tags.
+    pub tags: BTreeMap<String, String>,
+    /// How long to wait for a lock.
+    pub wait_lock: Duration,
+    /// Set if the config asks for what nothing acts on yet.
+    pub notes: Vec<String>,
+}
+
+/// The running plugins of a plan.
+pub struct Opened {
+    /// The source.
+    pub source: Box<dyn Source>,
+    /// The filters.
+    pub filters: Vec<Stacked>,
+    /// The storages.
+    pub storages: Vec<OpenStorage>,
+}
+
+impl Chosen {
+    /// Its stage: `source shop (sqlite@0.1.0)`.
+    pub fn stage(&self) -> Stage {
+        let plugin = format!("{}@{}", self.info.short_name(), self.info.version);
+        let kind = self.info.kind;
+        let name = if self.name == self.info.short_name() || self.name.is_empty() {
+            format!("{kind} {}", self.info.short_name())
+        } else {
+            format!("{kind} {}", self.name)
+        };
+        Stage { name, plugin: Some(plugin) }
+    }
+
+    /// `shop (sqlite)`, or the plugin's name alone.
+    pub fn described(&self) -> String {
+        let plugin = self.info.short_name();
+        if self.name == plugin { plugin } else { format!("{} ({plugin})", self.name) }
+    }
+
+    /// What tells this from another: plugin and options, without secrets.
+    pub fn identity(&self) -> String {
+        hex(&Sha256::digest(format!("{} {}", self.info.full_name(), self.options))[..12])
+    }
+}
+
+impl Engine {
+    /// What plugins get in the run `run` that `cancel` ends.
+    pub fn context(&self, run: &str, cancel: &Arc<Cancel>) -> Context {
+        let services = HostServices {
+            cancel: cancel.clone(),
+            secrets: self.secrets.clone(),
+            report: self.report.clone(),
+            run: run.to_owned(),
+        };
+        services.context()
+    }
+
+    /// A running source.
+    pub fn open_source(&self, chosen: &Chosen, cx: &Context) -> Outcome<Box<dyn Source>> {
+        let open = || self.registry.load(&chosen.info)?.source(&chosen.options, cx);
+        open().map_err(|error| Failure::from(error).at(chosen.stage()))
+    }
+
+    /// A running filter.
+    pub fn open_filter(&self, chosen: &Chosen, cx: &Context) -> Outcome<Stacked> {
+        let open = || self.registry.load(&chosen.info)?.filter(&chosen.options, cx);
+        let filter: Arc<dyn Filter> =
+            Arc::from(open().map_err(|error| Failure::from(error).at(chosen.stage()))?);
+        let info = &chosen.info;
+        let applied = AppliedFilter {
+            plugin: info.full_name(),
+            version: info.version.clone(),
+            suffix: info.suffix.clone().unwrap_or_default(),
+            encrypts: info.encrypts,
+            recipients: Vec::new(),
+            params: Map::new(),
+        };
+        Ok(Stacked { filter, stage: chosen.stage(), applied })
+    }
+
+    /// A running storage.
+    pub fn open_storage(&self, chosen: &Chosen, cx: &Context) -> Outcome<OpenStorage> {
+        let open = || self.registry.load(&chosen.info)?.storage(&chosen.options, cx);
+        let storage = open().map_err(|error| Failure::from(error).at(chosen.stage()))?;
+        Ok(OpenStorage {
+            name: chosen.name.clone(),
+            storage,
+            stage: chosen.stage(),
+            identity: chosen.identity(),
+        })
+    }
+
+    /// Everything that a plan names, running.
+    pub fn open(&self, plan: &Plan, cx: &Context) -> Outcome<Opened> {
+        let source = self.open_source(&plan.source, cx)?;
+        let filters =
+            plan.filters.iter().map(|chosen| self.open_filter(chosen, cx)).collect::<Outcome<_>>()?;
+        let storages =
+            plan.storages.iter().map(|chosen| self.open_storage(chosen, cx)).collect::<Outcome<_>>()?;
+        Ok(Opened { source, filters, storages })
+    }
+
+    /// The running filters that a manifest names, with the params of one stream; keys come from `[decode.…]` alone.
+    pub fn open_decoders(&self, applied: &[AppliedFilter], cx: &Context) -> Outcome<Vec<Stacked>> {
+        let open = |applied: &AppliedFilter| -> Outcome<Stacked> {
+            let info = self.registry.by_full_name(Kind::Filter, &applied.plugin).map_err(|error| {
+                let failure = Failure::new(Exit::Failed, error);
+                failure.hint(format!(
+                    "The snapshot was made with `{}` {}: install that plugin.",
+                    applied.plugin, applied.version
+                ))
+            })?;
+            let options = self.decode.get(&info.full_name()).cloned();
+            let options = options.unwrap_or_else(|| Value::Object(Map::new()));
+            let chosen = Chosen { name: info.short_name(), info, options };
+            Ok(Stacked { applied: applied.clone(), ..self.open_filter(&chosen, cx)? })
+        };
+        applied.iter().map(open).collect()
+    }
+
+    /// The source plugins that read `format`, or an error that names it.
+    pub fn reader_of(&self, format: &str) -> Outcome<Arc<PluginInfo>> {
+        self.registry.readers_of(format).into_iter().next().ok_or_else(|| {
+            let error = windlass_plugin_api::Error::new(
+                ErrorKind::Unsupported,
+                format!("no installed source plugin reads the stream format `{format}`"),
+            );
+            let known = self.registry.names(Kind::Source).join(", ");
+            Failure::from(error).hint(format!("Installed sources: {known}."))
+        })
+    }
+
+    /// Tells the user something about a pipeline.
+    pub fn warn(&self, pipeline: &str, message: impl Into<String>) {
+        self.report.event(&Event::Warning { pipeline: Some(pipeline.to_owned()), message: message.into() });
+    }
+
+    /// Tells the user something of interest.
+    pub fn note(&self, pipeline: &str, message: impl Into<String>) {
+        self.report.event(&Event::Note { pipeline: Some(pipeline.to_owned()), message: message.into() });
+    }
+}

@@ -1,0 +1,340 @@
+//! What the engine says. It prints nothing itself: it sends events to a [`Report`], and the printers are
+//! [`text`](mod@text), [`json`] and [`progress`].
+
+pub mod json;
+pub mod progress;
+pub mod text;
+pub mod units;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use windlass_plugin_api::Progress;
+
+use crate::exit::Failure;
+
+/// Takes events, from any thread.
+pub trait Report: Send + Sync {
+    /// Something happened.
+    fn event(&self, event: &Event);
+}
+
+/// What can happen. As JSON each is one object with its `type`; keys are only ever added.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// A run began.
+    Started {
+        /// `backup`, `restore`, `verify`.
+        command: &'static str,
+        /// The pipeline or snapshot.
+        name: String,
+        /// The run's id.
+        run: String,
+        /// About how many plain bytes, if known.
+        estimate_bytes: Option<u64>,
+    },
+    /// Bytes moved so far in a run. Often.
+    Bytes {
+        /// The run's id.
+        run: String,
+        /// Plain bytes.
+        plain_bytes: u64,
+        /// Stored bytes.
+        stored_bytes: u64,
+    },
+    /// A plugin's own progress. Often.
+    Progress {
+        /// The run's id.
+        run: String,
+        /// What it says.
+        #[serde(flatten)]
+        progress: Progress,
+    },
+    /// A run ended, well or not: its progress can be taken away.
+    Ended {
+        /// The run's id.
+        run: String,
+    },
+    /// Something the user should know; nothing failed.
+    Warning {
+        /// The pipeline, if one is concerned.
+        pipeline: Option<String>,
+        /// A sentence.
+        message: String,
+    },
+    /// Something of interest.
+    Note {
+        /// The pipeline, if one is concerned.
+        pipeline: Option<String>,
+        /// A sentence.
+        message: String,
+    },
+    /// Something failed.
+    Error {
+        /// The pipeline, if one is concerned.
+        pipeline: Option<String>,
+        /// The part of the run.
+        stage: Option<String>,
+        /// Its plugin and version.
+        plugin: Option<String>,
+        /// The kind, as [`windlass_plugin_api::ErrorKind`].
+        kind: windlass_plugin_api::ErrorKind,
+        /// What happened, in one line.
+        message: String,
+        /// What can be done.
+        hint: Option<String>,
+        /// What the process would end with, if this were all.
+        exit: u8,
+    },
+    /// A backup is stored: the last line of a good run.
+    Stored(Stored),
+    /// What a dry run would do.
+    Planned(Planned),
+    /// The snapshots that were asked for.
+    Snapshots {
+        /// Oldest first.
+        snapshots: Vec<SnapshotRow>,
+    },
+    /// One snapshot in full.
+    Shown {
+        /// The manifest.
+        manifest: Box<crate::catalog::Manifest>,
+        /// Where it was read.
+        storage: String,
+    },
+    /// A snapshot reference was resolved.
+    Resolved {
+        /// As the user wrote it.
+        reference: String,
+        /// What it names.
+        snapshot: String,
+        /// The host label.
+        host: String,
+        /// Where it was found.
+        storage: String,
+        /// When it was begun, UTC.
+        time: String,
+        /// Seconds since then.
+        age_seconds: i64,
+    },
+    /// What a restore will write to.
+    Target(TargetView),
+    /// A restore is done.
+    Restored {
+        /// The snapshot or file.
+        snapshot: String,
+        /// Where it is now.
+        place: String,
+        /// Plain bytes that were read.
+        plain_bytes: u64,
+        /// How long it took.
+        seconds: f64,
+    },
+    /// A snapshot was read back.
+    Verified {
+        /// The snapshot.
+        snapshot: String,
+        /// Where.
+        storage: String,
+        /// `quick`, `stored`, `full`.
+        depth: &'static str,
+        /// What is wrong, one line each; empty: nothing.
+        damage: Vec<String>,
+        /// What couldn't be proved.
+        unproved: Vec<String>,
+        /// Stored bytes that were read.
+        stored_bytes: u64,
+    },
+    /// The answer of `check`.
+    Checked(Checked),
+    /// The plugins that were found.
+    Plugins {
+        /// In search order.
+        plugins: Vec<PluginRow>,
+    },
+    /// Text that is itself the result: a schema, a config, a completion script.
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// A JSON document that is itself the result.
+    Document {
+        /// What it is.
+        name: String,
+        /// The document.
+        document: serde_json::Value,
+    },
+    /// The values of a config.
+    Config {
+        /// In the order of their keys.
+        values: Vec<ConfigRow>,
+    },
+}
+
+/// A stored snapshot.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stored {
+    /// The pipeline.
+    pub pipeline: String,
+    /// `shop@20261122T185903Z-k3f9`.
+    pub snapshot: String,
+    /// Where it was stored.
+    pub storages: Vec<String>,
+    /// Plain bytes.
+    pub plain_bytes: u64,
+    /// Stored bytes.
+    pub stored_bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// How much was left out.
+    pub left_out: u64,
+}
+
+/// What a backup would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct Planned {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The host label.
+    pub host: String,
+    /// The source, with its plugin.
+    pub source: String,
+    /// The filters with their plugins, in the order in which they are applied.
+    pub filters: Vec<String>,
+    /// The storages with their plugins.
+    pub storages: Vec<String>,
+    /// About how many plain bytes.
+    pub estimate_bytes: Option<u64>,
+    /// Where its objects would lie.
+    pub prefix: String,
+}
+
+/// A snapshot in a list.
+#[derive(Clone, Debug, Serialize)]
+pub struct SnapshotRow {
+    /// `shop@20261122T185903Z-k3f9`.
+    pub snapshot: String,
+    /// The host label.
+    pub host: String,
+    /// The pipeline.
+    pub pipeline: String,
+    /// The id.
+    pub id: String,
+    /// When it was begun, UTC.
+    pub time: String,
+    /// The storage it was found in.
+    pub storage: String,
+    /// `ok`, `damaged`, `unreadable`.
+    pub state: &'static str,
+    /// Why it isn't `ok`.
+    pub problem: Option<String>,
+    /// Plain bytes.
+    pub plain_bytes: Option<u64>,
+    /// Stored bytes.
+    pub stored_bytes: Option<u64>,
+    /// Full names of the filters of its streams.
+    pub filters: Vec<String>,
+    /// Full name of the source's plugin.
+    pub source: Option<String>,
+    /// Whether a key is needed to read it.
+    pub encrypted: Option<bool>,
+    /// How much was left out.
+    pub left_out: u64,
+    /// The user's tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What a restore will write to.
+#[derive(Clone, Debug, Serialize)]
+pub struct TargetView {
+    /// What is restored.
+    pub snapshot: String,
+    /// Where to.
+    pub place: String,
+    /// Nothing is there.
+    pub empty: bool,
+    /// What is there, in bytes.
+    pub size_bytes: Option<u64>,
+    /// When that last changed, UTC.
+    pub modified: Option<String>,
+    /// Who uses it.
+    pub sessions: Vec<String>,
+    /// What will happen to it.
+    pub effects: Vec<String>,
+    /// `fail`, `replace`, `merge`.
+    pub mode: &'static str,
+    /// Whether a failure leaves it as it was.
+    pub atomic: bool,
+}
+
+/// What `check` found of one thing.
+#[derive(Clone, Debug, Serialize)]
+pub struct Checked {
+    /// `pipeline shop`, `source shop`, `storage nas`, `config`.
+    pub what: String,
+    /// It works.
+    pub ok: bool,
+    /// What there is to say, a sentence each.
+    pub details: Vec<String>,
+}
+
+/// A plugin file.
+#[derive(Clone, Debug, Serialize)]
+pub struct PluginRow {
+    /// `source`, `filter`, …
+    pub kind: String,
+    /// As a config names it.
+    pub name: String,
+    /// Its version, if it could be read.
+    pub version: Option<String>,
+    /// What it does.
+    pub summary: String,
+    /// The file.
+    pub path: String,
+    /// The file that is found before it.
+    pub shadowed_by: Option<String>,
+    /// Why it can't be used.
+    pub problem: Option<String>,
+}
+
+/// A value of the config.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConfigRow {
+    /// Its dotted key.
+    pub key: String,
+    /// Its value, secrets hidden.
+    pub value: String,
+    /// Where it comes from.
+    pub origin: String,
+}
+
+/// `failure` as an event.
+pub fn error_event(failure: &Failure) -> Event {
+    Event::Error {
+        pipeline: failure.pipeline.clone(),
+        stage: failure.stage.as_ref().map(|stage| stage.name.clone()),
+        plugin: failure.stage.as_ref().and_then(|stage| stage.plugin.clone()),
+        kind: failure.error.kind,
+        message: failure.error.one_line(),
+        hint: failure.error.hint.clone(),
+        exit: failure.exit as u8,
+    }
+}
+
+/// Keeps every event: for tests, and for callers that want them all at once.
+#[derive(Default)]
+pub struct Kept(std::sync::Mutex<Vec<Event>>);
+
+impl Kept {
+    /// The events so far.
+    pub fn events(&self) -> Vec<Event> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+impl Report for Kept {
+    fn event(&self, event: &Event) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(event.clone());
+    }
+}
