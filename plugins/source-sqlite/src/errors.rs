@@ -17,8 +17,8 @@ impl<T> Sql<T> for rusqlite::Result<T> {
 
 /// The error with its kind and, where there is something to do about it, a hint.
 pub fn ours(error: &rusqlite::Error) -> Error {
-    let text = error.to_string();
-    match error.sqlite_error_code() {
+    let text = words(error);
+    match raw(error).map(|inner| inner.code) {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
             Error::new(ErrorKind::Unavailable, text)
                 .hint("Another program holds a lock; wait for it, or raise `busy_timeout`.")
@@ -37,5 +37,22 @@ pub fn ours(error: &rusqlite::Error) -> Error {
 
 /// The extended result code, 0 if the error isn't SQLite's.
 pub fn extended(error: &rusqlite::Error) -> i32 {
-    error.sqlite_error().map_or(0, |inner| inner.extended_code)
+    raw(error).map_or(0, |inner| inner.extended_code)
+}
+
+fn raw(error: &rusqlite::Error) -> Option<&rusqlite::ffi::Error> {
+    match error {
+        rusqlite::Error::SqliteFailure(inner, _) | rusqlite::Error::SqlInputError { error: inner, .. } => {
+            Some(inner)
+        }
+        _ => None,
+    }
+}
+
+/// SQLite's words in one line, without the statement, which may hold the user's data.
+pub fn words(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg.replace('\n', " "),
+        _ => error.to_string().replace('\n', " "),
+    }
 }

@@ -101,10 +101,17 @@ pub fn fingerprint_of(conn: &Connection) -> String {
     lines.extend(texts("SELECT type || name || coalesce(sql, '') FROM sqlite_schema ORDER BY type, name"));
     lines.extend(texts("SELECT CAST(user_version AS TEXT) FROM pragma_user_version"));
     for table in texts("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name") {
-        let columns = texts(&format!("SELECT 'quote(\"' || name || '\")' FROM pragma_table_info('{table}')"));
+        let sql = "SELECT printf('quote(\"%w\")', name) FROM pragma_table_info(?1)";
+        let columns = conn
+            .prepare(sql)
+            .unwrap()
+            .query_map([&table], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<Vec<String>, _>>()
+            .unwrap();
         let row = columns.join(" || '|' || ");
         lines.push(format!("-- {table}"));
-        lines.extend(texts(&format!("SELECT {row} FROM \"{table}\" ORDER BY 1")));
+        lines.extend(texts(&format!("SELECT {row} FROM \"{}\" ORDER BY 1", table.replace('"', "\"\""))));
     }
     lines.join("\n")
 }
