@@ -24,7 +24,7 @@ pub(super) struct Reference {
 }
 
 /// Where the value is.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum How {
     Env(String),
     File(PathBuf),

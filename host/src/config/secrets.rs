@@ -19,13 +19,15 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 /// Values shorter than this aren't replaced in texts: half of every line would become `…`.
 const SHORTEST: usize = 4;
 
-/// Secrets by name, and their values so far. Used from all threads of a run.
+/// Secrets by name, and their values so far. One for each run, used from all its threads.
 pub struct Secrets {
     env: Environment,
     command_limit: Duration,
     kept: Mutex<BTreeMap<String, Kept>>,
     /// Longest first, so that a secret within another doesn't leave the rest of it standing.
     hidden: Mutex<Vec<String>>,
+    /// What commands have given so far.
+    outputs: Mutex<Vec<(How, String)>>,
 }
 
 #[derive(Clone)]
@@ -39,7 +41,13 @@ pub(super) enum Kept {
 impl Secrets {
     /// None yet; variables, and relative paths that stand in no file, are `env`'s.
     pub fn new(env: Environment) -> Self {
-        Self { env, command_limit: COMMAND_LIMIT, kept: Mutex::default(), hidden: Mutex::default() }
+        Self {
+            env,
+            command_limit: COMMAND_LIMIT,
+            kept: Mutex::default(),
+            hidden: Mutex::default(),
+            outputs: Mutex::default(),
+        }
     }
 
     /// The value of the secret `name` as it is now: files, variables and commands are read again, so that a credential
@@ -53,7 +61,8 @@ impl Secrets {
                 let value = how
                     .get(&self.env, self.command_limit)
                     .and_then(|value| value.ok_or_else(|| how.missing()));
-                value.map_err(|error| error.during(format!("can't get the secret `{name}`")))?
+                value
+                    .map_err(|error| self.redacted(error).during(format!("can't get the secret `{name}`")))?
             }
         };
         self.hide(&value);
@@ -95,9 +104,27 @@ impl Secrets {
         lock(&self.kept).insert(name, kept);
     }
 
-    /// The value that a reference means now; none: its default, or nothing.
+    /// The value that a reference means; none: its default, or nothing. A command runs once however many entries and
+    /// steps need its value; only [`reveal`](Self::reveal) runs it anew.
     pub(super) fn look_up(&self, reference: &Reference) -> Result<Option<String>, Error> {
-        reference.how.get(&self.env, self.command_limit)
+        let How::Command { .. } = &reference.how else {
+            return reference.how.get(&self.env, self.command_limit);
+        };
+        // Held while it runs: what is slow or asks for a touch of a key should do so once.
+        let mut outputs = lock(&self.outputs);
+        if let Some((_, output)) = outputs.iter().find(|(how, _)| *how == reference.how) {
+            return Ok(Some(output.clone()));
+        }
+        let output =
+            reference.how.get(&self.env, self.command_limit).map_err(|error| self.redacted(error))?;
+        outputs.extend(output.iter().map(|output| (reference.how.clone(), output.clone())));
+        Ok(output)
+    }
+
+    /// A command's last line of stderr may say more than it should.
+    fn redacted(&self, error: Error) -> Error {
+        let causes = error.causes.iter().map(|cause| self.redact(cause)).collect();
+        Error { causes, ..error }
     }
 
     /// What relative paths that stand in no file are relative to.

@@ -131,6 +131,11 @@ impl<'a> Shape<'a> {
         self.nodes.iter().find_map(|node| node.get("properties")?.get(key)?.get(keyword))
     }
 
+    /// Whether the schema says nothing of this place.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
     /// Whether there can be no keys but those it names.
     pub fn is_closed(&self) -> bool {
         let denies =

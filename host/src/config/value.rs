@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use serde_json::Number;
 
+use super::url::redact_url;
+
 /// A file (or stdin, or a variable) that config text was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextFile {
@@ -70,7 +72,7 @@ impl fmt::Display for Origin {
 }
 
 /// A value and where it comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Located<T> {
     /// The value.
     pub value: T,
@@ -95,6 +97,13 @@ impl<T> Located<T> {
     }
 }
 
+/// The value may be a URL with a password in it.
+impl<T: fmt::Debug> fmt::Debug for Located<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", redact_url(&format!("{:?}", self.value)), self.origin)
+    }
+}
+
 impl<T> Deref for Located<T> {
     type Target = T;
 
@@ -107,7 +116,7 @@ impl<T> Deref for Located<T> {
 pub type Node = Located<Data>;
 
 /// What a value can be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Data {
     /// Text.
     String(String),
@@ -119,6 +128,19 @@ pub enum Data {
     Array(Vec<Node>),
     /// Keys and values.
     Table(Table),
+}
+
+/// Any text may be a secret, as long as no schema was asked.
+impl fmt::Debug for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::String(_) => f.write_str("\"…\""),
+            Self::Number(number) => number.fmt(f),
+            Self::Bool(yes) => yes.fmt(f),
+            Self::Array(items) => items.fmt(f),
+            Self::Table(table) => table.0.fmt(f),
+        }
+    }
 }
 
 impl Data {

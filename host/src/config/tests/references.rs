@@ -190,3 +190,57 @@ fn a_password_inside_a_url_is_hidden_from_then_on() {
     assert_eq!(document["url"], "postgres://u:p%40ss-word@db/x");
     assert_eq!(secrets.redact("p@ss-word and p%40ss-word"), "… and …");
 }
+
+#[test]
+fn a_command_runs_once_for_all_steps_but_anew_for_each_reveal() {
+    let at = Fixture::new();
+    let secrets = at.secrets();
+    let script = "echo run >> runs; wc -l < runs";
+    let config = at.config(&format!("{PG}password = {{ command = ['sh', '-c', '{script}'] }}\n"));
+    config.check(&fake(), Selection::All, &secrets, Problems::new()).unwrap();
+    config.resolve(&config.sources["pg"], &fake(), &secrets, "pg").unwrap();
+    assert_eq!(std::fs::read_to_string(at.path("runs")).unwrap(), "run\n");
+    assert_eq!(secrets.reveal("pg.password").unwrap().trim(), "2");
+    assert_eq!(secrets.reveal("pg.password").unwrap().trim(), "3");
+}
+
+#[test]
+fn no_command_runs_for_an_unknown_option() {
+    let at = Fixture::new();
+    let found = at.found(&format!("{PG}pasword = {{ command = ['touch', 'ran'] }}\n"));
+    assert_eq!(found, ["windlass.toml:3: source.pg.pasword: unknown option"]);
+    assert!(!at.path("ran").exists());
+}
+
+#[test]
+fn no_debug_output_holds_a_secret() {
+    let at = Fixture::new();
+    let config = at.config(&format!(
+        "{PG}password = 'hunter2'\n[pipeline.a]\nsource = 'postgres://u:hunter2@db'\nstorage = ['fs:x']\n"
+    ));
+    let debug = format!("{config:?} {:?}", Place::Text("password = 'hunter2'".into()));
+    assert!(debug.contains("password") && debug.contains("postgres://u:…@db"), "{debug}");
+    assert!(!debug.contains("hunter2"), "{debug}");
+}
+
+#[test]
+fn no_problem_repeats_a_secret() {
+    let at = Fixture::new();
+    for text in [
+        "password = hunter2",
+        "password = 'hunter2",
+        "password = \"hunter2\\q\"",
+        "password = ['hunter2']",
+        "password = 'hunter2' 'hunter2'",
+        "url = ['postgres://u:hunter2@db']",
+        "port = 'postgres://u:hunter2@db'",
+        "tls = { ca = 1, key = ['hunter2'] }",
+        "pasword = 'hunter2'",
+        "password = { env = 'hunter2!', evn = 'x' }\ntls = 'postgres://u:hunter2@db'",
+    ] {
+        let found = at.found(&format!("{PG}{text}\n"));
+        assert!(!found.is_empty());
+        // A variable's name is no secret.
+        assert!(!found.join("\n").replace("hunter2!", "").contains("hunter2"), "{text}: {found:?}");
+    }
+}

@@ -379,3 +379,10 @@ fn the_starter_is_a_config_without_a_problem() {
     }
     assert!(starter("sqlit:x", "fs:y", &fake()).unwrap_err().hint.unwrap().contains("sqlite"));
 }
+
+#[test]
+fn a_file_from_another_system_is_read_too() {
+    let at = Fixture::new();
+    let config = at.config("\u{feff}host = 'web1'\r\n[source.a]\r\nplugin = 'sqlite'\r\npath = 'x'\r\n");
+    assert_eq!(config.sources["a"].options["path"].key.to_string(), "windlass.toml:4");
+}
