@@ -62,6 +62,22 @@ pub fn c_name(name: &[u8]) -> Result<CString> {
     CString::new(name).map_err(|_| broken("a name has a NUL"))
 }
 
+/// What the archive has where something else is in the way.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Folder,
+    File,
+}
+
+impl std::fmt::Display for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Folder => "folder",
+            Self::File => "file",
+        })
+    }
+}
+
 /// What may be done to what is in the way.
 pub struct Rules<'a> {
     /// Asked for cancelling.
@@ -73,17 +89,17 @@ pub struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    /// Removes what stands at `name` in `folder` where something else must go, or says why not. `path` is the member's.
-    fn make_way(&self, folder: &OwnedFd, name: &[u8], path: &[u8], wanted: &str) -> Result<()> {
+    /// Removes what stands at `name` in `folder` where the archive has `wanted`, or says why not. `path` is the member's.
+    fn make_way(&self, folder: &OwnedFd, name: &[u8], path: &[u8], wanted: Wanted) -> Result<()> {
         let path_text = quoted(path);
-        match self.seen.get(path) {
-            Some(State::Folder | State::ImpliedFolder) => {
-                return Err(broken(format_args!("{path_text} is a folder and something else")));
-            }
-            Some(State::Other) => {
+        match (wanted, self.seen.get(path)) {
+            (Wanted::Folder, Some(State::Other)) => {
                 return Err(broken(format_args!("a member goes through {path_text}, which is no folder")));
             }
-            Some(State::PassedOver) | None => {}
+            (Wanted::File, Some(State::Folder | State::ImpliedFolder)) => {
+                return Err(broken(format_args!("{path_text} is a folder and something else")));
+            }
+            _ => {}
         }
         if self.mode == RestoreMode::Replace {
             sweep::remove(self.cx, folder, &c_name(name)?)
@@ -92,7 +108,7 @@ impl Rules<'_> {
         }
         Err(Error::new(
             ErrorKind::Refused,
-            format!("{path_text} is in the way: the snapshot has {wanted} there"),
+            format!("{path_text} is in the way: the snapshot has a {wanted} there"),
         )
         .hint("Move it away, or restore with `--mode replace`, which removes it."))
     }
@@ -185,7 +201,7 @@ impl Tree {
                             .during_with(|| format!("can't make {}", quoted(&member)));
                     }
                 },
-                Err(Errno::NOTDIR | Errno::LOOP) => rules.make_way(above, part, &member, "a folder")?,
+                Err(Errno::NOTDIR | Errno::LOOP) => rules.make_way(above, part, &member, Wanted::Folder)?,
                 Err(error) => {
                     return Err(io::Error::from(error))
                         .during_with(|| format!("can't open {}", quoted(&member)));
@@ -206,7 +222,7 @@ impl Tree {
                     return Ok(());
                 }
                 Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {
-                    rules.make_way(&folder, name, &self.member(path), "a file")?;
+                    rules.make_way(&folder, name, &self.member(path), Wanted::File)?;
                 }
                 Err(error) => {
                     let member = self.member(path);

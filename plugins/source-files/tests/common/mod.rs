@@ -80,7 +80,8 @@ pub fn fill(root: &Path) {
     fs::create_dir(root.join("empty folder")).unwrap();
     fs::write(root.join("empty file"), "").unwrap();
     fs::write(root.join("odd"), vec![7; 513]).unwrap();
-    fs::write(root.join("big"), (0..700_001u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect::<Vec<_>>()).unwrap();
+    fs::write(root.join("big"), (0..700_001u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect::<Vec<_>>())
+        .unwrap();
     fs::write(root.join("grüße-日本"), "utf-8").unwrap();
     fs::write(root.join(OsStr::from_bytes(b"not-utf8-\xff\xfe\n")), "bytes").unwrap();
     long_paths(root);
@@ -209,11 +210,13 @@ pub fn attributes(path: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
+type Event = Box<dyn FnOnce() + Send>;
+
 /// One stream in memory, and what is to happen when bytes come.
 #[derive(Clone, Default)]
 pub struct Stream {
     pub bytes: Arc<Mutex<Vec<u8>>>,
-    on_first_write: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
+    on_first_write: Arc<Mutex<Option<Event>>>,
 }
 
 impl Stream {
