@@ -1,0 +1,191 @@
+//! A sandbox for end-to-end tests: the real binary, the real shared libraries, an environment of its own.
+//!
+//! Everything lies in a fresh folder below the ignored `.scratch`; nothing of the user's is read. It knows no plugin's
+//! inside: effects are looked at with other programs and libraries.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use rusqlite::Connection;
+
+/// A folder, and the binary run in it.
+pub struct Sandbox {
+    dir: tempfile::TempDir,
+}
+
+/// How a run of the binary ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// Exit code; 128 + signal if a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Sandbox {
+    /// A fresh folder with an empty folder `store` for backups.
+    pub fn new() -> Self {
+        let scratch = repo().join(".scratch");
+        fs::create_dir_all(&scratch).unwrap();
+        let dir = tempfile::Builder::new().prefix("e2e-").tempdir_in(scratch).unwrap();
+        fs::create_dir(dir.path().join("store")).unwrap();
+        Self { dir }
+    }
+
+    /// A path in the sandbox.
+    pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.dir.path().join(relative)
+    }
+
+    /// Writes a file; its folder is made. Configs hold test secrets, so 0600.
+    pub fn write(&self, relative: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.path(relative);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    /// The config `windlass.toml`, which every run in the sandbox finds.
+    pub fn config(&self, toml: &str) {
+        self.write("windlass.toml", toml);
+    }
+
+    /// The command, not yet run: in the sandbox, as host `web1`, with an environment of its own and no input.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+        let mut command = Command::new(binary());
+        command
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.dir.path())
+            .env("TMPDIR", self.dir.path())
+            .env("TZ", "UTC")
+            .env("WINDLASS_HOST", "web1")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the binary to its end.
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Ran {
+        Ran::of(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs the binary, which must end well; its standard output.
+    pub fn ok<S: AsRef<OsStr>>(&self, arguments: &[S]) -> String {
+        self.run(arguments).expect(0).stdout
+    }
+
+    /// Starts the binary and doesn't wait.
+    pub fn spawn<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Child {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Every file below `relative`, sorted, relative to it; temporary ones too.
+    pub fn files(&self, relative: &str) -> Vec<String> {
+        let root = self.path(relative);
+        let mut found = Vec::new();
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    found.push(entry.path().strip_prefix(&root).unwrap().to_string_lossy().into_owned());
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// The object `name` of the newest snapshot of `pipeline` in the folder `store`.
+    pub fn object(&self, pipeline: &str, name: &str) -> PathBuf {
+        let mut ids: Vec<PathBuf> =
+            fs::read_dir(self.path("store/web1").join(pipeline)).unwrap().map(|id| id.unwrap().path()).collect();
+        ids.sort();
+        ids.last().unwrap().join(name)
+    }
+
+    /// The names of all snapshots that are listed in the folder `store`.
+    pub fn listed(&self) -> Vec<String> {
+        let store = format!("fs:{}", self.path("store").display());
+        let text = self.ok(&["--json", "list", "--all-hosts", "--storage", &store]);
+        let rows = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        rows.filter(|row| row["type"] == "snapshot").map(|row| row["snapshot"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+impl Ran {
+    /// Of a finished process.
+    pub fn of(output: Output) -> Self {
+        use std::os::unix::process::ExitStatusExt;
+        let status = output.status;
+        Self {
+            code: status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// It must have ended with `code`.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "\nstdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Its standard error must contain `text`.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "`{text}` isn't in:\n{}", self.stderr);
+        self
+    }
+}
+
+/// The binary under test.
+pub fn binary() -> &'static str {
+    env!("CARGO_BIN_EXE_windlass")
+}
+
+/// The repository's root.
+pub fn repo() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// A database with `rows` rows of a kilobyte; the journal mode as given (`wal`, `delete`).
+pub fn database(path: &Path, journal: &str, rows: u32) -> Connection {
+    let connection = Connection::open(path).unwrap();
+    connection.pragma_update(None, "journal_mode", journal).unwrap();
+    connection.execute_batch("create table if not exists item(id integer primary key, note text, body blob)").unwrap();
+    fill(&connection, rows);
+    connection
+}
+
+/// Adds `rows` rows in one transaction.
+pub fn fill(connection: &Connection, rows: u32) {
+    connection
+        .execute(
+            "with recursive n(i) as (values(1) union all select i + 1 from n where i < ?1)
+             insert into item(note, body) select 'note ' || i, randomblob(1000) from n",
+            [rows],
+        )
+        .unwrap();
+}
+
+/// All rows, as one comparable text.
+pub fn rows(path: &Path) -> String {
+    let connection = Connection::open(path).unwrap();
+    let check: String = connection.query_row("pragma integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(check, "ok", "{}", path.display());
+    let mut statement = connection.prepare("select id || note || hex(body) from item order by id").unwrap();
+    let rows: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    rows.join("\n")
+}
