@@ -190,7 +190,8 @@ impl<T: Plugin + Described> Hold<T> {
 
 fn plant(schema: &Value, mut sample: Value) -> Value {
     for name in secret_options(schema) {
-        sample[name] = PLANTED.into();
+        let is_list = schema["properties"][&name].to_string().contains("\"array\"");
+        sample[name] = if is_list { vec![PLANTED].into() } else { PLANTED.into() };
     }
     sample
 }

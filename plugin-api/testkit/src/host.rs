@@ -88,6 +88,16 @@ impl TestHost {
         self.wait(limit, |state| state.waiting > 0)
     }
 
+    /// Waits until progress was told; false if `limit` passes first.
+    pub fn wait_told(&self, limit: Duration) -> bool {
+        self.wait(limit, |state| !state.progress.is_empty())
+    }
+
+    /// Waits until a cancel callback is registered; false if `limit` passes first.
+    pub fn wait_registered(&self, limit: Duration) -> bool {
+        self.wait(limit, |state| !state.callbacks.is_empty())
+    }
+
     fn wait(&self, limit: Duration, until: impl Fn(&State) -> bool) -> bool {
         let waited = self.0.changed.wait_timeout_while(self.0.lock(), limit, |state| !until(state));
         until(&waited.unwrap_or_else(PoisonError::into_inner).0)
@@ -152,6 +162,7 @@ impl Services for Inner {
             callback();
         } else {
             state.callbacks.insert(number, callback);
+            self.changed.notify_all();
         }
         number
     }
@@ -176,6 +187,7 @@ impl Services for Inner {
 
     fn progress(&self, progress: &Progress) {
         self.lock().progress.push(progress.clone());
+        self.changed.notify_all();
     }
 
     fn reveal(&self, name: &str) -> Result<String> {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use windlass_plugin_api::{Contents, Error, ErrorKind, Result};
 
-use super::{LONGEST, PROMPTLY, SourceFixture, Subject, is_itself};
+use super::{LONGEST, SourceFixture, Subject, is_itself};
 use crate::host::TestHost;
 use crate::streams::{Fault, MemoryOutputs};
 
@@ -98,7 +98,7 @@ fn cancelled<F: SourceFixture>(
         let asked = Instant::now();
         let (result, ended) = run.join().unwrap_or_else(|_| panic!("the backup panicked"));
         let took = ended.saturating_duration_since(asked);
-        assert!(took < PROMPTLY, "the backup ended {took:?} after it was cancelled");
+        assert!(took < subject.fixture.promptly(), "the backup ended {took:?} after it was cancelled");
         result
     })
 }

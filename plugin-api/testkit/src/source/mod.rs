@@ -22,9 +22,6 @@ use crate::description;
 use crate::host::TestHost;
 use crate::streams::{MemoryInputs, MemoryOutputs};
 
-/// How long a call may go on after its run was cancelled. Generous: machines under test are busy.
-const PROMPTLY: Duration = Duration::from_secs(10);
-
 /// How long a call that must come may take to come.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -55,6 +52,11 @@ pub trait SourceFixture: 'static {
     /// The host that it needs: secrets, storages.
     fn host(&self) -> TestHost {
         TestHost::new()
+    }
+
+    /// How long a call may go on after its run was cancelled. Generous by default: machines under test are busy.
+    fn promptly(&self) -> Duration {
+        Duration::from_secs(10)
     }
 
     /// The source can tell whether its target is empty, and can replace what is in it. A pair of commands can't.

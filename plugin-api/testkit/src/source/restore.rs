@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use windlass_plugin_api::{Error, ErrorKind, RawName, RestoreMode};
 
-use super::{LONGEST, PROMPTLY, SourceFixture, Subject, Taken, how, is_itself};
+use super::{LONGEST, SourceFixture, Subject, Taken, how, is_itself};
 use crate::streams::Fault;
 
 /// Into an empty target, as the host does it: `target`, then `restore`.
@@ -129,7 +129,7 @@ pub fn a_cancelled_restore_ends_promptly<F: SourceFixture>(subject: &Subject<F>)
             let asked = Instant::now();
             let (result, ended) = run.join().unwrap_or_else(|_| panic!("the restore panicked"));
             let took = ended.saturating_duration_since(asked);
-            assert!(took < PROMPTLY, "the restore ended {took:?} after it was cancelled");
+            assert!(took < subject.fixture.promptly(), "the restore ended {took:?} after it was cancelled");
             result
         });
         is_itself(&Error::cancelled(), result.err(), "a stream that is cancelled");
