@@ -62,7 +62,7 @@ fn a_sane_description_passes() {
     suite::every_option_is_described::<Fine>();
     suite::an_unknown_option_is_refused::<Fine>(vec![json!({}), json!({ "level": 3, "password": "x" })]);
     let hold = Hold::<Fine>::planted(vec![json!({})]);
-    let texts = (&hold).debug_texts();
+    let texts = hold.debug_texts();
     assert_eq!(texts.len(), 1, "the Debug of the options wasn't found, or nothing could be planted");
     assert!(texts[0].contains("Secret(…)"), "{texts:?}");
     suite::shows_no_secret(texts);
@@ -181,7 +181,7 @@ fn options_that_are_not_described_closed_and_discreet_do_not_pass() {
     assert!(!passes(suite::every_option_is_described::<WithTelling>));
     assert!(!passes(|| suite::an_unknown_option_is_refused::<WithOpen>(vec![json!({})])));
     let hold = Hold::<WithTelling>::planted(vec![json!({})]);
-    let texts = (&hold).debug_texts();
+    let texts = hold.debug_texts();
     assert!(!passes(|| suite::shows_no_secret(texts)));
     // Without a Debug there is nothing to see.
     let hold = Hold::<WithOpen>::planted(vec![json!({})]);

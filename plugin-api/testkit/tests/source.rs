@@ -185,14 +185,16 @@ impl SourceFixture for Places {
     }
 }
 
-fn passes(fault: &'static str, proof: fn(&Subject<Places>)) -> bool {
+type Proof = fn(&Subject<Places>);
+
+fn passes(fault: &'static str, proof: Proof) -> bool {
     FAULT.set(fault);
     catch_unwind(|| proof(&Subject::new::<Careless>())).is_ok()
 }
 
 #[test]
 fn a_source_with_a_fault_does_not_pass() {
-    let faults: [(&str, fn(&Subject<Places>)); 19] = [
+    let faults: [(&str, Proof); 19] = [
         ("probe-writes", suite::a_probe_changes_nothing),
         ("probe-writes", suite::a_backup_finishes_every_stream_it_creates),
         ("undeclared-format", suite::a_backup_finishes_every_stream_it_creates),

@@ -214,14 +214,16 @@ impl StorageFixture for Shelf {
     }
 }
 
-fn passes(fault: &'static str, proof: fn(&Subject)) -> bool {
+type Proof = fn(&Subject);
+
+fn passes(fault: &'static str, proof: Proof) -> bool {
     FAULT.set(fault);
     catch_unwind(|| proof(&Subject::new::<Careless, Shelf>())).is_ok()
 }
 
 #[test]
 fn a_storage_with_a_fault_does_not_pass() {
-    let faults: [(&str, fn(&Subject)); 23] = [
+    let faults: [(&str, Proof); 23] = [
         ("visible-early", suite::an_object_is_invisible_before_it_is_published),
         ("drop-publishes", suite::a_dropped_upload_leaves_nothing),
         ("drop-leaks", suite::a_dropped_upload_leaves_nothing),
