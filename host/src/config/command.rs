@@ -118,12 +118,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        // The reader sees the end only once nobody has the pipe open for writing: the child and its own child are dead.
-        let script = format!("exec 9>{}; echo up >&9; sleep 600 & wait", pipe.display());
+        // Ours stays open until the command is over, so that the reader can't miss it on a slow machine.
+        let ours = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
+        let script = format!("exec 9>{}; sleep 600 & wait", pipe.display());
         let reader = std::thread::spawn(move || std::fs::read_to_string(pipe));
         let error = run(&script, Duration::from_millis(500)).unwrap_err();
         assert_eq!(error.kind, ErrorKind::TimedOut);
-        assert_eq!(reader.join().unwrap().unwrap(), "up\n");
+        drop(ours);
+        // The end comes only once nobody has the pipe open for writing: the child and its own child are dead.
+        assert_eq!(reader.join().unwrap().unwrap(), "");
     }
 
     #[test]

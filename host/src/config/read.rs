@@ -126,24 +126,13 @@ impl Reading {
         let policies = policies(&mut fields);
         let source = fields.string("source");
         let storages = fields.strings("storage");
-        if source.is_none() && !own.contains_key("source") {
-            fields.problem_here("the key `source` is missing", "Name a `[source.X]`, or write a URL.");
-        }
-        if storages.is_empty()
-            && own.get("storage").is_none_or(|field| field.value.to_json() == serde_json::json!([]))
-        {
-            fields.problem_here(
-                "the key `storage` is missing",
-                "Name one `[storage.X]` or several, or write URLs.",
-            );
-        }
+        require(&mut fields);
         if !incomplete {
             self.check_names(&mut fields, source.as_ref(), &storages);
         }
-        let source = source?;
         let pipeline = Pipeline {
             name: name.to_owned(),
-            source,
+            source: source?,
             filters,
             storages,
             schedule: policies.schedule,
@@ -198,6 +187,20 @@ impl Reading {
                 fields.problem(&format!("storage[{index}]"), &name.origin, message);
             }
         }
+    }
+}
+
+/// What a pipeline can't do without. One of a wrong type has been told already.
+fn require(fields: &mut Fields<'_, '_>) {
+    if !fields.table.contains_key("source") {
+        fields.problem_here("the key `source` is missing", "Name a `[source.X]`, or write a URL.");
+    }
+    let none = |field: &Field| field.value.to_json() == serde_json::json!([]);
+    if fields.table.get("storage").is_none_or(none) {
+        fields.problem_here(
+            "the key `storage` is missing",
+            "Name one `[storage.X]` or several, or write URLs.",
+        );
     }
 }
 

@@ -9,10 +9,13 @@ use super::Known;
 use super::fields::NAME;
 use super::shape::Shape;
 
+/// The definition of `{ env | file | command }`; no plugin's own can be called so, for type names begin with a capital.
+const REFERENCE: &str = "reference";
+
 /// The schema, draft 2020-12.
 pub fn schema(known: &dyn Known) -> Value {
     let mut defs = Map::new();
-    defs.insert("reference".to_owned(), reference());
+    defs.insert(REFERENCE.to_owned(), reference());
     for (name, kind) in [("source", Kind::Source), ("storage", Kind::Storage), ("filter", Kind::Filter)] {
         let infos: Vec<_> = known.names(kind).iter().filter_map(|name| known.info(kind, name).ok()).collect();
         let entries: Vec<Value> = infos.iter().map(|info| entry(info, true, &mut defs)).collect();
@@ -97,10 +100,11 @@ fn reference() -> Value {
     })
 }
 
-/// One plugin's options as an entry: each may also be a reference.
+/// One plugin's options as an entry: each, and each part of one, may also be a reference.
 fn entry(info: &PluginInfo, with_plugin: bool, defs: &mut Map<String, Value>) -> Value {
     let prefix = format!("{}-{}-", info.kind, info.full_name().replace('/', "-"));
     let mut schema = info.options.clone();
+    allow_references(&mut schema);
     adopt(&mut schema, &prefix, defs);
     let Value::Object(mut schema) = schema else { return json!({ "type": "object" }) };
     schema.remove("$schema");
@@ -108,18 +112,7 @@ fn entry(info: &PluginInfo, with_plugin: bool, defs: &mut Map<String, Value>) ->
     if !info.summary.is_empty() {
         schema.insert("description".to_owned(), info.summary.clone().into());
     }
-    let properties = schema.entry("properties").or_insert_with(|| json!({}));
-    if let Value::Object(properties) = properties {
-        for (key, property) in properties.iter_mut() {
-            let plain = std::mem::take(property);
-            *property = json!({ "anyOf": [plain, { "$ref": "#/$defs/reference" }] });
-            for keyword in ["description", "default"] {
-                // Where an editor looks for them.
-                if let Some(text) = Shape::of(&info.options).raw(key, keyword) {
-                    property[keyword] = text.clone();
-                }
-            }
-        }
+    if let Value::Object(properties) = schema.entry("properties").or_insert_with(|| json!({})) {
         let requirement = json!({ "description": "Which versions of the plugin will do.", "type": "string" });
         properties.insert("version".to_owned(), requirement);
         for (old, new) in &info.renamed_options {
@@ -130,18 +123,59 @@ fn entry(info: &PluginInfo, with_plugin: bool, defs: &mut Map<String, Value>) ->
         }
     }
     if with_plugin {
-        let names: Vec<String> =
-            [info.short_name(), info.full_name()].into_iter().chain(info.aliases.clone()).collect();
-        schema["properties"]["plugin"] = json!({ "enum": names });
-        match schema.entry("required").or_insert_with(|| json!([])) {
-            Value::Array(required) => required.push("plugin".into()),
-            other => *other = json!(["plugin"]),
-        }
+        require_plugin(&mut schema, info);
     }
     if Shape::of(&info.options).forgot_to_deny() {
         schema.insert("additionalProperties".to_owned(), false.into());
     }
     schema.into()
+}
+
+/// Every value of a table and every item of a list may be a reference instead.
+fn allow_references(schema: &mut Value) {
+    let Value::Object(object) = schema else { return };
+    for keyword in ["anyOf", "oneOf", "allOf"] {
+        let parts = object.get_mut(keyword).and_then(Value::as_array_mut);
+        parts.into_iter().flatten().for_each(allow_references);
+    }
+    for keyword in ["$defs", "properties"] {
+        let parts = object.get_mut(keyword).and_then(Value::as_object_mut);
+        for part in parts.into_iter().flat_map(|parts| parts.values_mut()) {
+            allow_references(part);
+            if keyword == "properties" {
+                or_reference(part);
+            }
+        }
+    }
+    for keyword in ["items", "additionalProperties"] {
+        if let Some(part) = object.get_mut(keyword).filter(|part| part.is_object()) {
+            allow_references(part);
+            or_reference(part);
+        }
+    }
+}
+
+/// What editors show stays at the outside.
+fn or_reference(schema: &mut Value) {
+    let plain = std::mem::take(schema);
+    let shown = ["description", "default"].map(|keyword| (keyword, plain.get(keyword).cloned()));
+    *schema = json!({ "anyOf": [plain, { "$ref": format!("#/$defs/{REFERENCE}") }] });
+    for (keyword, value) in shown {
+        if let Some(value) = value {
+            schema[keyword] = value;
+        }
+    }
+}
+
+/// The key that says which plugin it is.
+fn require_plugin(schema: &mut Map<String, Value>, info: &PluginInfo) {
+    let names: Vec<String> =
+        [info.short_name(), info.full_name()].into_iter().chain(info.aliases.clone()).collect();
+    schema["properties"]["plugin"] = json!({ "enum": names });
+    match schema.entry("required").or_insert_with(|| json!([])) {
+        Value::Array(required) => required.push("plugin".into()),
+        other => *other = json!(["plugin"]),
+    }
 }
 
 /// Moves a plugin's `$defs` to the common ones, under names that no other plugin has.
@@ -157,7 +191,7 @@ fn rename_references(schema: &mut Value, prefix: &str) {
     match schema {
         Value::Object(object) => {
             if let Some(Value::String(target)) = object.get_mut("$ref")
-                && let Some(name) = target.strip_prefix("#/$defs/")
+                && let Some(name) = target.strip_prefix("#/$defs/").filter(|name| *name != REFERENCE)
             {
                 *target = format!("#/$defs/{prefix}{name}");
             }

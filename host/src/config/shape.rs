@@ -126,11 +126,6 @@ impl<'a> Shape<'a> {
         self.nodes.iter().find_map(|node| node.get("default"))
     }
 
-    /// A keyword of the option `key`, as it stands there.
-    pub fn raw(&self, key: &str, keyword: &str) -> Option<&'a Value> {
-        self.nodes.iter().find_map(|node| node.get("properties")?.get(key)?.get(keyword))
-    }
-
     /// Whether the schema says nothing of this place.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()

@@ -51,20 +51,7 @@ pub fn entry_from_url(kind: Kind, url: &Located<String>, known: &dyn Known) -> R
             }
             options.set("url", url.with(Data::String(url.value.clone())));
         }
-        Some(option) => {
-            let (path, query) =
-                rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
-            // `sqlite:///var/shop.db` and `s3://bucket`: the slashes belong to the form, not to the value.
-            let path = decode(path.strip_prefix("//").unwrap_or(path)).map_err(wrong)?;
-            if path.is_empty() {
-                return Err(wrong(format!("`{shown}` has nothing behind `{scheme}:`")));
-            }
-            options.set(option, from_text(&path, &shape.property(option), &url.origin));
-            let pairs = query.into_iter().flat_map(|query| query.split('&')).filter(|pair| !pair.is_empty());
-            for pair in pairs {
-                query_option(pair, &shape, &url.origin, &mut options)?;
-            }
-        }
+        Some(option) => parts(rest, option, &shape, &url.origin, &mut options)?,
     }
     Ok(Entry {
         kind,
@@ -74,6 +61,26 @@ pub fn entry_from_url(kind: Kind, url: &Located<String>, known: &dyn Known) -> R
         key: shown,
         origin: url.origin.clone(),
     })
+}
+
+/// The part behind `scheme:` and the query.
+fn parts(
+    rest: &str,
+    option: &str,
+    shape: &Shape<'_>,
+    origin: &Origin,
+    options: &mut Table,
+) -> Result<(), Problem> {
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    // `sqlite:///var/shop.db` and `s3://bucket`: the slashes belong to the form, not to the value.
+    let path = path.strip_prefix("//").unwrap_or(path);
+    let path = decode(path).map_err(|message| Problem::new(message).at(origin))?;
+    if path.is_empty() {
+        return Err(Problem::new("the URL has nothing behind its scheme").at(origin));
+    }
+    options.set(option, from_text(&path, &shape.property(option), origin));
+    let mut pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.try_for_each(|pair| query_option(pair, shape, origin, options))
 }
 
 /// One `key=value` of the query. A key that comes again adds to a list.

@@ -42,7 +42,7 @@ fn a_url_gives_the_plugin_its_option_and_further_ones() {
 #[test]
 fn a_url_that_no_plugin_understands_is_told() {
     for (url, message) in [
-        ("sqlite:", "has nothing behind `sqlite:`"),
+        ("sqlite:", "nothing behind its scheme"),
         ("sqlite:x?mode=sql&mode=sql", "set twice"),
         ("sqlite:what?.db", "unknown option `.db`"),
         ("gopher:x", "no source plugin knows the scheme `gopher:`"),

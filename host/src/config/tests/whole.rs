@@ -335,8 +335,12 @@ fn the_schema_accepts_what_the_config_does_and_refuses_typos() {
         judge("[source.a]\nplugin = 'sqlite'\npath = { env = 'X', default = 'y' }\nfile = 'old'\n"),
         [] as [&str; 0]
     );
+    let nested = "[decode.age]\nidentities = ['x', { file = 'k' }]\n[source.a]\nplugin = 'postgres'\n\
+        tls = { ca = 'ca.pem', key = { command = ['pass', 'k'] } }\nenv = { A = { env = 'B' } }\n";
+    assert_eq!(judge(nested), [] as [&str; 0]);
     for wrong in [
         "hots = 1",
+        "[decode.age]\nidentities = [{ fiel = 'k' }]",
         "[source.a]\nplugin = 'sqlit'\npath = 'x'",
         "[source.a]\nplugin = 'sqlite'\npth = 'x'\npath = 'x'",
         "[source.a]\nplugin = 'postgres'\nurll = 'x'",
