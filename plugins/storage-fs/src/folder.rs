@@ -99,6 +99,8 @@ fn step<'a>(made: &mut Made<'a>, name: &'a str, path: &str) -> Result<bool> {
     let is_new = match fs::mkdirat(parent, name, FOLDER_MODE) {
         Ok(()) => true,
         Err(Errno::EXIST) => false,
+        // Somebody deleted what was last in the folder that this is to be made in, and that folder.
+        Err(Errno::NOENT) => return Ok(false),
         Err(error) => return Err(failed("make the folder", path, error)),
     };
     let Some(child) = enter(parent, name, path)? else {

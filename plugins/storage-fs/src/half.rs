@@ -5,11 +5,12 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{self, AtFlags, Dir, Mode, OFlags, RenameFlags};
+use rustix::fs::{self, Advice, AtFlags, Dir, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use windlass_plugin_api::{CreateOptions, Error, ErrorKind, Leftover, Result, Stored, Upload};
 
@@ -17,6 +18,10 @@ use crate::failure::failed;
 use crate::folder::{self, FILE_MODE, FOLDER_MODE, Made, shown};
 use crate::key::{AREA, HalfName};
 use crate::root::Root;
+
+/// After so many bytes the kernel is told to begin writing them to the disk. Otherwise it begins much later, and `finish` has to
+/// wait for almost all of it: 0.5 s rather than 0.3 s for a file of 450 MiB.
+const WRITEBACK_BYTES: u64 = 8 * 1024 * 1024;
 
 /// How often a folder may be made that somebody else removes at once, before that is an error.
 const ATTEMPTS: u32 = 100;
@@ -32,6 +37,8 @@ pub struct Half {
     name: Option<String>,
     file: File,
     size_bytes: u64,
+    /// As far as the kernel has been told to begin writing to the disk.
+    begun_bytes: u64,
     is_finished: bool,
 }
 
@@ -62,6 +69,7 @@ impl Half {
                 name: Some(name),
                 file,
                 size_bytes: 0,
+                begun_bytes: 0,
                 is_finished: false,
             };
             // Whatever the umask is.
@@ -73,6 +81,15 @@ impl Half {
 
     fn failed(&self, deed: &str, cause: impl Into<io::Error>) -> Error {
         failed(deed, shown(&self.root, &self.key), cause)
+    }
+
+    fn begin_writeback(&mut self) {
+        let length = self.size_bytes - self.begun_bytes;
+        if length >= WRITEBACK_BYTES {
+            // For pages that aren't on the disk yet, this advice means no more than that; a refusal costs speed only.
+            let _ = fs::fadvise(&self.file, self.begun_bytes, NonZeroU64::new(length), Advice::DontNeed);
+            self.begun_bytes = self.size_bytes;
+        }
     }
 
     /// Moves the file to its place. False if that place was removed meanwhile: try again.
@@ -147,6 +164,7 @@ impl Write for Half {
         match self.file.write(bytes) {
             Ok(count) => {
                 self.size_bytes += count as u64;
+                self.begin_writeback();
                 Ok(count)
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
