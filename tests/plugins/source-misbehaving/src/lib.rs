@@ -3,10 +3,10 @@
 //! It goes wrong in one chosen way and is honest otherwise. Nothing but a test names it.
 
 mod behaviour;
+mod target;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,13 +14,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use windlass_plugin_api::{
-    Contents, Context, During, Error, ErrorKind, Inputs, Outputs, Plugin, Probe, RestoreMode, RestoreOptions,
+    Contents, Context, Error, ErrorKind, Inputs, Outputs, Plugin, Probe, RestoreMode, RestoreOptions,
     Restored, Result, Sink, Source, StreamInfo, Target,
 };
 use windlass_testkit::faulty::wait;
 use windlass_testkit::noise::Noise;
 
 pub use crate::behaviour::Behaviour;
+use crate::target::{Siblings, in_target, with_name};
 
 windlass_plugin_api::export_plugin! {
     source Misbehaving {
@@ -123,7 +124,7 @@ impl Source for Misbehaving {
         self.options.behaviour.panics_if(Behaviour::PanicInTarget);
         let path = self.target_path()?;
         nothing_chosen(how)?;
-        let there = self.in_target(path)?;
+        let there = in_target(path)?;
         let effects = there.iter().map(|path| format!("removes `{}`", path.display())).collect();
         Ok(Target {
             place: path.display().to_string(),
@@ -138,7 +139,7 @@ impl Source for Misbehaving {
         self.options.behaviour.panics_if(Behaviour::PanicInRestore);
         nothing_chosen(how)?;
         let path = self.target_path()?.to_owned();
-        let there = self.in_target(&path)?;
+        let there = in_target(&path)?;
         if how.mode == RestoreMode::Fail && !there.is_empty() {
             return Err(Error::new(ErrorKind::Refused, format!("`{}` isn't empty", path.display())));
         }
@@ -212,62 +213,11 @@ impl Misbehaving {
         let path = self.options.target.as_deref();
         path.ok_or_else(|| Error::new(ErrorKind::Config, "no `target` to restore to"))
     }
-
-    /// The files of an earlier restore.
-    fn in_target(&self, path: &Path) -> Result<Vec<PathBuf>> {
-        let start = with_name(path, "");
-        let entries =
-            fs::read_dir(path.parent().unwrap_or(Path::new("."))).during("can't look at the target")?;
-        let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
-        let is_ours = |path: &PathBuf| {
-            path.as_os_str().as_encoded_bytes().starts_with(start.as_os_str().as_encoded_bytes())
-        };
-        Ok(paths.into_iter().filter(is_ours).collect())
-    }
 }
 
 fn nothing_chosen(how: &RestoreOptions) -> Result<()> {
     match how.only.first() {
         Some(name) => Err(Error::new(ErrorKind::NotFound, format!("no part `{name}`: there are none"))),
         None => Ok(()),
-    }
-}
-
-fn with_name(path: &Path, name: &str) -> PathBuf {
-    let mut whole = path.as_os_str().to_owned();
-    whole.push(".");
-    whole.push(name);
-    whole.into()
-}
-
-/// Files beside the target that become the target at the end, or nothing.
-struct Siblings(PathBuf);
-
-impl Siblings {
-    fn new(target: &Path, run: &str) -> Result<Self> {
-        let name = target.file_name().ok_or_else(|| Error::new(ErrorKind::Config, "`target` is no file"))?;
-        let sibling = format!(".windlass-{run}-{}", name.to_string_lossy());
-        Ok(Self(target.with_file_name(sibling)))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        with_name(&self.0, name)
-    }
-
-    fn create(&self, name: &str) -> Result<File> {
-        let path = self.path(name);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
-        file.during_with(|| format!("can't create `{}`", path.display()))
-    }
-}
-
-impl Drop for Siblings {
-    fn drop(&mut self) {
-        let Some(Ok(entries)) = self.0.parent().map(fs::read_dir) else { return };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            if path.as_os_str().as_encoded_bytes().starts_with(self.0.as_os_str().as_encoded_bytes()) {
-                let _ = fs::remove_file(path);
-            }
-        }
     }
 }
