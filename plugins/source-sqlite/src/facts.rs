@@ -1,6 +1,6 @@
 //! What a snapshot tells of the database it holds: sizes, counters, names of tables. Nothing that costs a scan.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use serde_json::{Map, Value, json};
 use windlass_plugin_api::Result;
 
@@ -94,7 +94,8 @@ pub fn first_page(conn: &Connection, page_count: u64) -> rusqlite::Result<Option
     if page_count == 0 {
         return Ok(None);
     }
-    conn.query_row("SELECT data FROM sqlite_dbpage WHERE pgno = 1", [], |row| {
+    let header = conn.query_row("SELECT data FROM sqlite_dbpage WHERE pgno = 1", [], |row| {
         Ok(Header::parse(row.get_ref(0)?.as_blob().unwrap_or_default()))
-    })
+    });
+    Ok(header.optional()?.flatten())
 }

@@ -2,9 +2,10 @@
 //!
 //! Three things would change them. Closing the last connection to a WAL database runs a checkpoint: switched off. Opening
 //! one that nobody has open makes `-wal` and `-shm`: when they are ours and still empty, SQLite itself is let remove them
-//! at the end, under its own lock. A hot journal, left by a writer that died, must be rolled back before anything can be
+//! at the end, under its own lock; where that would be impossible for lack of rights, they aren't made at all. A hot journal, left by a writer that died, must be rolled back before anything can be
 //! read: that is done, and told. What is read and where it goes is not this module's business.
 
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +14,9 @@ use rusqlite::{Connection, OpenFlags, ffi};
 use windlass_plugin_api::{Context, Error, ErrorKind, Result};
 
 use crate::claim::Claim;
-use crate::errors::{Sql, extended, ours};
+use crate::connect::open_still;
+use crate::errors::{Sql, extended, ours, words};
+use crate::facts::first_page;
 use crate::holders;
 use crate::place::{Place, Stamp, uri};
 
@@ -32,8 +35,9 @@ pub enum Journal {
 
 /// A held read transaction.
 pub struct Reading {
-    // The order matters: the connection is closed before the claim ends.
+    // The order matters: the connections are closed in it, and before the claim ends.
     conn: Connection,
+    tidy: Option<Connection>,
     claim: Claim,
     place: Place,
     stamp: Stamp,
@@ -48,6 +52,11 @@ impl Reading {
     /// Begins to read. `roll_back` allows to bring a database that its writer left in the middle back into order.
     pub fn begin(cx: &Context, place: &Place, patience: Duration, roll_back: bool) -> Result<Self> {
         let made_wal = place.companion_bytes("-wal") == 0;
+        if made_wal && !place.companions().contains(&"-journal") && !is_writable(place) && is_wal(cx, place)?
+        {
+            // SQLite would make companions that belong to us, and then neither we could remove nor their owner use them.
+            return Self::still(cx, place, None);
+        }
         match Self::attempt(cx, place, patience, OpenFlags::SQLITE_OPEN_READ_ONLY) {
             Ok(mut reading) => {
                 reading.made_wal = made_wal;
@@ -64,7 +73,7 @@ impl Reading {
                 ffi::SQLITE_CANTOPEN
                 | ffi::SQLITE_READONLY_CANTINIT
                 | ffi::SQLITE_READONLY_RECOVERY
-                | ffi::SQLITE_READONLY_DIRECTORY => Self::still(cx, place, &error),
+                | ffi::SQLITE_READONLY_DIRECTORY => Self::still(cx, place, Some(&error)),
                 _ => Err(Attempt::Sqlite(error).told(place)),
             },
         }
@@ -81,17 +90,19 @@ impl Reading {
         let journal = if wal == "wal" { Journal::Wal } else { Journal::Rollback };
         let stamp = Stamp::of(place)?;
         let place = place.clone();
-        Ok(Self { conn, claim, place, stamp, made_wal: false, journal, warnings: Vec::new() })
+        Ok(Self { conn, tidy: None, claim, place, stamp, made_wal: false, journal, warnings: Vec::new() })
     }
 
     /// Reads a WAL database in a place where SQLite can't make its companions. Without a `-wal` all is in the main file;
     /// whoever wrote meanwhile would have made one, or changed the main file by a checkpoint: see [`end`](Self::end).
-    fn still(cx: &Context, place: &Place, why: &rusqlite::Error) -> Result<Self> {
+    fn still(cx: &Context, place: &Place, why: Option<&rusqlite::Error>) -> Result<Self> {
         if place.companion_bytes("-wal") > 0 || place.companion_bytes("-journal") > 0 {
             let text = format!("can't read `{}` in a folder that isn't writable", place.path.display());
-            return Err(Error::new(ErrorKind::Denied, text).because(why).hint(
+            let mut error = Error::new(ErrorKind::Denied, text).hint(
                 "What is in its `-wal` can only be read together with a `-shm` file, which can't be made here.",
-            ));
+            );
+            error.causes.extend(why.map(words));
+            return Err(error);
         }
         settle(place)?;
         let claim = Claim::new(place)?;
@@ -102,7 +113,7 @@ impl Reading {
         conn.execute_batch("BEGIN").sql(DOING)?;
         conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).sql(DOING)?;
         let (place, warnings) = (place.clone(), Vec::new());
-        Ok(Self { conn, claim, place, stamp, made_wal: false, journal: Journal::Still, warnings })
+        Ok(Self { conn, tidy: None, claim, place, stamp, made_wal: false, journal: Journal::Still, warnings })
     }
 
     /// The connection, inside the transaction.
@@ -136,11 +147,31 @@ impl Reading {
 impl Drop for Reading {
     fn drop(&mut self) {
         let _ = self.conn.execute_batch("ROLLBACK");
-        if self.made_wal && self.place.companion_bytes("-wal") == 0 {
-            // There is nothing to checkpoint, so this changes nothing but that our empty companions go.
-            let _ = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
+        if self.journal == Journal::Wal && self.made_wal && self.place.companion_bytes("-wal") == 0 {
+            // The last connection to close removes the companions, and only one that may write can be it. There is nothing
+            // to checkpoint: the `-wal` is empty.
+            self.tidy = Connection::open_with_flags(
+                &self.place.path,
+                OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            )
+            .ok()
+            .filter(|conn| conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).is_ok());
         }
     }
+}
+
+/// True if we may write to the file and its folder.
+fn is_writable(place: &Place) -> bool {
+    let may = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
+    may(&place.path) && may(&place.folder)
+}
+
+/// Whether the file says that it is in WAL mode; read without locks, so only good for choosing how to read.
+fn is_wal(cx: &Context, place: &Place) -> Result<bool> {
+    let _claim = Claim::new(place)?;
+    let conn = open_still(cx, &place.path)?;
+    let header = first_page(&conn, 1).sql(DOING)?;
+    Ok(header.is_some_and(|header| header.version.contains(&2)))
 }
 
 const ROLLED_BACK: &str = "A writer had died in the middle of a transaction; its journal was rolled back, as the next reader would have done.";
