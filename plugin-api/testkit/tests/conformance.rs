@@ -1,19 +1,14 @@
 //! The reference storage keeps to the contract.
 
-use serde_json::{Value, json};
-use windlass_testkit::{Memory, StorageFixture};
+struct Shared(String);
 
-struct Shared(String, #[allow(dead_code)] Memory);
-
-impl StorageFixture for Shared {
+impl windlass_testkit::StorageFixture for Shared {
     fn new() -> Self {
-        let name = tempfile::tempdir().unwrap().path().display().to_string();
-        Self(name.clone(), Memory::named(&name))
+        Self(tempfile::tempdir().unwrap().path().display().to_string())
     }
-
-    fn options(&self) -> Value {
-        json!({ "name": self.0 })
+    fn options(&self) -> serde_json::Value {
+        serde_json::json!({ "name": self.0 })
     }
 }
 
-windlass_testkit::conformance! { storage Memory, fixture: Shared }
+windlass_testkit::conformance! { storage windlass_testkit::Memory, fixture: Shared }
