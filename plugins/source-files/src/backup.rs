@@ -188,24 +188,24 @@ impl Backup<'_> {
         if member.size == 0 {
             return Ok(());
         }
-        match content::copy(&file, &stat, member.extents.as_deref(), &mut self.archive)? {
+        let outcome = content::copy(&file, &stat, member.extents.as_deref(), &mut self.archive)?;
+        self.tell(path, member.size, &outcome);
+        Ok(())
+    }
+
+    fn tell(&mut self, path: &[u8], size: u64, outcome: &Outcome) {
+        let zeros = "zeros stand for the rest";
+        match outcome {
             Outcome::Whole => {}
             Outcome::Changed => self.report.changed(path),
             Outcome::Short(at) => {
-                let size = member.size;
-                self.report.left_out(
-                    path,
-                    &format_args!(
-                        "shrank from {size} to {at} bytes while it was read, zeros stand for the rest"
-                    ),
-                );
+                let why = format!("shrank from {size} to {at} bytes while it was read, {zeros}");
+                self.report.left_out(path, &why);
             }
-            Outcome::Failed(at, error) => self.report.left_out(
-                path,
-                &format_args!("can't be read beyond byte {at}, zeros stand for the rest: {error}"),
-            ),
+            Outcome::Failed(at, error) => {
+                self.report.left_out(path, &format!("can't be read beyond byte {at}, {zeros}: {error}"));
+            }
         }
-        Ok(())
     }
 
     /// Makes `member` a hard link if the file was met before under another name.

@@ -45,6 +45,7 @@ export_plugin! {
         "summary": "file trees, as pax tar",
         "schemes": ["files", "file"],
         "url_option": "roots",
+        "starter": "files:.",
         "reads": ["tar/1"],
         "writes": ["tar/1"],
     }

@@ -366,3 +366,33 @@ fn unreadable_files_and_folders_are_told_and_the_rest_is_kept() {
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && told.contains("1 passed"), "{told}");
 }
+
+/// Needs a file system that is mounted below a folder: the memory of processes usually is.
+#[test]
+fn other_file_systems_are_entered_unless_the_option_says_not() {
+    use std::os::unix::ffi::OsStrExt;
+    let Ok(dir) = tempfile::tempdir_in("/dev/shm") else { return };
+    if fs::metadata("/dev").unwrap().dev() == fs::metadata("/dev/shm").unwrap().dev() {
+        return;
+    }
+    fs::write(dir.path().join("file"), "there").unwrap();
+    let include = format!("/shm/{}", dir.path().file_name().unwrap().to_str().unwrap());
+    for (one_file_system, files) in [(false, 1), (true, 0)] {
+        let options = json!({ "roots": "/dev", "include": [include], "one_file_system": one_file_system });
+        let (contents, stream) = back_up(options);
+        assert_eq!(contents.details["files"], json!(files));
+        let name = dir.path().file_name().unwrap().as_bytes();
+        let is_there = stream.bytes.lock().unwrap().windows(name.len()).any(|bytes| bytes == name);
+        assert_eq!(is_there, files == 1);
+    }
+}
+
+#[test]
+fn a_mount_point_is_kept_as_an_empty_folder() {
+    let Ok(inner) = fs::metadata("/dev/shm") else { return };
+    if fs::metadata("/dev").unwrap().dev() == inner.dev() {
+        return;
+    }
+    let (contents, _) = back_up(json!({ "roots": "/dev", "include": ["/shm"], "one_file_system": true }));
+    assert_eq!((&contents.details["folders"], &contents.details["files"]), (&json!(2), &json!(0)));
+}

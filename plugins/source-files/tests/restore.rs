@@ -264,3 +264,27 @@ fn as_root_owners_come_back_unless_the_option_says_otherwise() {
         assert_eq!((about.uid(), about.gid(), about.mode() & 0o7777), wanted);
     }
 }
+
+/// Two roots with one file between them go to two file systems, where they can't be linked.
+#[test]
+fn hard_links_that_can_not_be_made_become_copies() {
+    let Ok(far) = tempfile::tempdir_in("/dev/shm") else { return };
+    let dir = scratch();
+    let roots = [dir.path().join("a"), dir.path().join("b")];
+    roots.iter().for_each(|root| fs::create_dir(root).unwrap());
+    fs::write(roots[0].join("file"), "shared").unwrap();
+    fs::hard_link(roots[0].join("file"), roots[1].join("file")).unwrap();
+    let (mut contents, stream) = back_up(json!({ "roots": roots }));
+    let places = [dir.path().join("out"), far.path().join("out")];
+    for (number, place) in places.iter().enumerate() {
+        contents.details["roots"][number]["path"] = json!(place);
+    }
+    let how = how(RestoreMode::Fail, Some(contents), &[]);
+    restore(json!({ "roots": places }), &stream, &how).unwrap();
+    let before = fs::metadata(roots[0].join("file")).unwrap();
+    for place in places {
+        let about = fs::metadata(place.join("file")).unwrap();
+        assert_eq!(fs::read(place.join("file")).unwrap(), b"shared");
+        assert_eq!((about.mode(), about.mtime_nsec()), (before.mode(), before.mtime_nsec()));
+    }
+}

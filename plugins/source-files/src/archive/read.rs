@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use windlass_plugin_api::{Context, Reader, Result};
 
 use super::header::{self, Block};
-use super::pax::Records;
+use super::pax::{Records, Sparse};
 use super::{BLOCK, Extent, Kind, MAX_HEADER, Member, Time, broken, padding, sparse};
 
 /// The size of the read buffer.
@@ -79,8 +79,8 @@ impl<'a> Archive<'a> {
 
     /// The member of `block` and of what came before it; its data come next.
     fn member(&mut self, block: &Block, before: Before) -> Result<Member> {
-        let records = before.records.unwrap_or_else(|| self.global.clone());
-        let mut path = records.path.or(before.long_path).unwrap_or_else(|| header::path(block));
+        let mut records = before.records.unwrap_or_else(|| self.global.clone());
+        let mut path = records.path.take().or(before.long_path).unwrap_or_else(|| header::path(block));
         let mut kind = kind(block[156])?;
         if kind == Kind::File && path.ends_with(b"/") {
             // How folders were told before there was a type for them.
@@ -92,25 +92,11 @@ impl<'a> Archive<'a> {
             _ => 0,
         };
         self.begin(stored);
-        let mut size = stored;
-        let mut extents = None;
-        if kind == Kind::File {
-            let about = records.sparse;
-            if block[156] == b'S' {
-                size = header::unsigned(&block[483..495])?;
-                extents = Some(self.old_sparse_map(block)?);
-            } else if about.version.0 >= 1 {
-                size = about.size.ok_or_else(|| broken("a sparse file has no size"))?;
-                extents = Some(self.sparse_map()?);
-            } else if about.size.is_some() || !about.map.is_empty() {
-                size = about.size.unwrap_or(stored);
-                extents = Some(about.map);
-            }
-            path = about.name.unwrap_or(path);
-        }
-        if let Some(extents) = &extents {
-            sparse::check(extents, size, self.left)?;
-        }
+        let (size, extents) = match kind {
+            Kind::File => self.pieces(block, stored, &mut records.sparse)?,
+            _ => (0, None),
+        };
+        path = records.sparse.name.take().unwrap_or(path);
         let mtime = records.mtime.map_or_else(|| header_time(block), Ok)?;
         Ok(Member {
             path,
@@ -127,6 +113,27 @@ impl<'a> Archive<'a> {
             xattrs: records.xattrs,
             extents,
         })
+    }
+
+    /// The real size of a file of `stored` bytes and, of a sparse one, its pieces.
+    fn pieces(
+        &mut self,
+        block: &Block,
+        stored: u64,
+        about: &mut Sparse,
+    ) -> Result<(u64, Option<Vec<Extent>>)> {
+        let (size, extents) = if block[156] == b'S' {
+            (header::unsigned(&block[483..495])?, self.old_sparse_map(block)?)
+        } else if about.version.0 >= 1 {
+            let size = about.size.ok_or_else(|| broken("a sparse file has no size"))?;
+            (size, self.sparse_map()?)
+        } else if about.size.is_some() || !about.map.is_empty() {
+            (about.size.unwrap_or(stored), std::mem::take(&mut about.map))
+        } else {
+            return Ok((stored, None));
+        };
+        sparse::check(&extents, size, self.left)?;
+        Ok((size, Some(extents)))
     }
 
     /// Some of the present member's stored data, at most `most` bytes; empty at their end.

@@ -3,7 +3,6 @@
 //! Owners are numbers, and only root gives files away. Setuid and setgid bits are kept only on what has its owner again.
 
 use std::ffi::CStr;
-use std::io;
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
@@ -46,8 +45,8 @@ impl Meta {
         }
     }
 
-    /// For an open file or folder.
-    pub fn apply(&mut self, file: impl AsFd, member: &Member) -> io::Result<()> {
+    /// For an open file or folder. What can't be set (a file system without modes, a folder of somebody else's) is told.
+    pub fn apply(&mut self, file: impl AsFd, member: &Member) {
         let file = file.as_fd();
         let owned = match self.owner(member) {
             Some((uid, gid)) => {
@@ -63,17 +62,18 @@ impl Meta {
             }
         }
         let mode = if owned { member.mode } else { member.mode & 0o1777 };
-        fchmod(file, Mode::from_raw_mode(mode))?;
-        Ok(futimens(file, &times(member.mtime))?)
+        self.told(fchmod(file, Mode::from_raw_mode(mode)), member, "its mode");
+        self.told(futimens(file, &times(member.mtime)), member, "its time");
     }
 
     /// For a symlink, not followed.
-    pub fn apply_to_link(&mut self, folder: &OwnedFd, name: &CStr, member: &Member) -> io::Result<()> {
+    pub fn apply_to_link(&mut self, folder: &OwnedFd, name: &CStr, member: &Member) {
         if let Some((uid, gid)) = self.owner(member) {
             let given = chownat(folder, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW);
             self.told(given, member, "its owner");
         }
-        Ok(utimensat(folder, name, &times(member.mtime), AtFlags::SYMLINK_NOFOLLOW)?)
+        let set = utimensat(folder, name, &times(member.mtime), AtFlags::SYMLINK_NOFOLLOW);
+        self.told(set, member, "its time");
     }
 
     /// Refuses owners that no system has.

@@ -66,6 +66,7 @@ pub fn restore(
         rules: Rules { cx, mode: how.mode, seen: Seen::default() },
         meta: Meta::new(options),
         folders: Vec::new(),
+        run: cx.run(),
         made: 0,
         files: 0,
         left_out: Vec::new(),
@@ -110,7 +111,8 @@ struct Restore<'a> {
     rules: Rules<'a>,
     meta: Meta,
     folders: Vec<Later>,
-    /// How many temporaries were made: numbers their names.
+    run: String,
+    /// The run's id and how many temporaries were made: numbers their names.
     made: u64,
     files: u64,
     left_out: Vec<String>,
@@ -125,20 +127,8 @@ impl Restore<'_> {
         if self.layout.is_root(&path) && member.kind != Kind::Folder {
             return Err(broken(format_args!("the root {} is no folder", quoted(&member.path))));
         }
-        let state = match member.kind {
-            Kind::Folder => State::Folder,
-            _ => State::Other,
-        };
         let selected = self.only.as_ref().map_or(Selected::Yes, |only| only.selects(&path));
-        let state = if selected == Selected::No { State::PassedOver } else { state };
-        match self.rules.seen.set(&path, state) {
-            None => {}
-            Some(State::ImpliedFolder) if member.kind == Kind::Folder => {}
-            Some(State::ImpliedFolder) => {
-                return Err(broken(format_args!("{} is a folder and something else", quoted(&path))));
-            }
-            Some(_) => return Err(broken(format_args!("{} is in it twice", quoted(&path)))),
-        }
+        self.note(&path, member.kind, selected)?;
         match (selected, member.kind) {
             (_, Kind::Device) => Err(broken(format_args!("{} is a device", quoted(&path)))),
             (Selected::No, Kind::File) => self.carried(&path, member, archive),
@@ -149,10 +139,26 @@ impl Restore<'_> {
             (_, Kind::Symlink) => self.symlink(&path, member),
             (_, Kind::Hardlink) => self.hardlink(&path, member),
             (_, Kind::Fifo) => {
-                self.rules.seen.set(&path, State::PassedOver);
                 self.left_out.push(format!("{}: fifos aren't restored", quoted(&path)));
                 Ok(())
             }
+        }
+    }
+
+    /// Notes that the archive has `path`; an error if it had it before.
+    fn note(&mut self, path: &[u8], kind: Kind, selected: Selected) -> Result<()> {
+        let state = match (selected, kind) {
+            (Selected::No, _) | (_, Kind::Fifo) => State::PassedOver,
+            (_, Kind::Folder) => State::Folder,
+            _ => State::Other,
+        };
+        match self.rules.seen.set(path, state) {
+            None => Ok(()),
+            Some(State::ImpliedFolder) if kind == Kind::Folder => Ok(()),
+            Some(State::ImpliedFolder) => {
+                Err(broken(format_args!("{} is a folder and something else", quoted(path))))
+            }
+            Some(_) => Err(broken(format_args!("{} is in it twice", quoted(path)))),
         }
     }
 
@@ -263,9 +269,7 @@ impl Restore<'_> {
         for later in std::mem::take(&mut self.folders) {
             self.cx.go_on()?;
             let folder = self.trees[later.tree].folder(&later.path, &mut self.rules)?;
-            self.meta
-                .apply(&folder, &later.member)
-                .during_with(|| format!("can't set the mode of {}", quoted(&later.member.path)))?;
+            self.meta.apply(&folder, &later.member);
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ impl Restore<'_> {
         let write = || format!("can't write {}", quoted(path));
         let (temporary, mut file) = self.create(&folder).during_with(write)?;
         fill(&mut file, member, archive, &write)?;
-        self.meta.apply(&file, member).during_with(write)?;
+        self.meta.apply(&file, member);
         drop(file);
         self.files += 1;
         self.trees[tree].put(temporary, below, &mut self.rules)
@@ -45,7 +45,7 @@ impl Restore<'_> {
     ) -> io::Result<(Temporary, T)> {
         loop {
             let end = String::from_utf8_lossy(TEMPORARY_END);
-            let name = CString::new(format!(".windlass-{}-{}{end}", self.cx.run(), self.made))?;
+            let name = CString::new(format!(".windlass-{}-{}{end}", self.run, self.made))?;
             self.made += 1;
             match Temporary::make(folder, name, &make) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -60,7 +60,7 @@ impl Restore<'_> {
         let write = || format!("can't make the symlink {}", quoted(path));
         let (temporary, ()) =
             self.temporary(&folder, |folder, name| symlinkat(&link, folder, name)).during_with(write)?;
-        self.meta.apply_to_link(&folder, &temporary.name, member).during_with(write)?;
+        self.meta.apply_to_link(&folder, &temporary.name, member);
         self.trees[tree].put(temporary, below, &mut self.rules)
     }
 
@@ -111,7 +111,7 @@ impl Restore<'_> {
         let (temporary, mut file) = self.create(folder)?;
         io::copy(&mut source, &mut file)?;
         let xattrs = crate::xattrs::Attributes::default().read(&source)?;
-        self.meta.apply(&file, &Member { xattrs, ..member.clone() })?;
+        self.meta.apply(&file, &Member { xattrs, ..member.clone() });
         Ok(temporary)
     }
 }
