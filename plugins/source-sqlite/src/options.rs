@@ -14,6 +14,7 @@ use windlass_plugin_api::{Error, ErrorKind, Result};
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// The database file. A symbolic link is followed. A backup needs it to exist; a restore makes it if it is missing.
+    #[schemars(extend("format" = "path"))]
     pub path: PathBuf,
     /// What a backup writes: the pages of the file, or SQL text.
     #[serde(default)]

@@ -318,14 +318,16 @@ fn rows_that_break_a_constraint_in_the_source_come_back_with_a_note() {
     let path = folder.path().join("loose.db");
     let conn = Connection::open(&path).unwrap();
     conn.execute_batch(
-        "CREATE TABLE t(a CHECK (a > 0)); PRAGMA ignore_check_constraints = ON; INSERT INTO t VALUES (-1)",
+        "CREATE TABLE t(a); INSERT INTO t VALUES (NULL); PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET sql = 'CREATE TABLE t(a NOT NULL)'; PRAGMA writable_schema = OFF;
+         CREATE TABLE u(a CHECK (a > 0)); PRAGMA ignore_check_constraints = ON; INSERT INTO u VALUES (-1)",
     )
     .unwrap();
     drop(conn);
     let (bytes, _) = backup(&json!({ "path": path })).unwrap();
     let target = folder.path().join("target.db");
     let told = restore(&json!({ "path": target }), &bytes, RestoreMode::Fail).unwrap();
-    assert!(told.notes.iter().any(|note| note.contains("CHECK constraint failed in t")), "{told:?}");
+    assert!(told.notes.iter().any(|note| note.contains("NULL value in t.a")), "{told:?}");
     assert!(fs::read(&target).unwrap() == bytes);
 }
 
