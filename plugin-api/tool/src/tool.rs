@@ -183,6 +183,11 @@ impl Tool {
         find(&self.program, &self.bin_dirs, self.environment.path(), self.working_dir.as_deref())
     }
 
+    /// `text` without the secrets that this tool knows and without passwords in URLs: for what a plugin says of a command.
+    pub fn redacted(&self, text: &str) -> String {
+        self.redactor().clean(text)
+    }
+
     /// The program as messages name it: without arguments.
     pub(crate) fn name(&self) -> String {
         self.redactor().clean(&self.program.to_string_lossy())
