@@ -1,6 +1,6 @@
 //! The stream format `tar/1`: POSIX pax tar, as GNU tar, bsdtar and others read and write it.
 //!
-//! [`write`] makes ustar headers with pax records where ustar can't say it (long and non-ASCII names, nanoseconds, big
+//! [`mod@write`] makes ustar headers with pax records where ustar can't say it (long and non-ASCII names, nanoseconds, big
 //! numbers, extended attributes, sparse files in GNU's form 1.0); [`read`] takes these and what others write (GNU long
 //! names, all four GNU sparse forms, base-256 numbers, global pax headers). Nothing here touches a file tree.
 
