@@ -100,6 +100,9 @@ pub struct PluginInfo {
     /// Old option names and what they are called now: still accepted, with a warning.
     #[serde(default)]
     pub renamed_options: BTreeMap<String, String>,
+    /// What `windlass init` writes where the user names nothing: of a source or a storage a URL, of a filter its name.
+    #[serde(default)]
+    pub starter: Option<String>,
     /// Of a filter: it makes the bytes unreadable without a key.
     #[serde(default)]
     pub encrypts: bool,

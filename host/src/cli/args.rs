@@ -81,8 +81,8 @@ pub struct Init {
     #[arg(value_name = "URL")]
     pub source: Option<String>,
     /// Where to, such as `fs:/mnt/nas/backups`
-    #[arg(long, value_name = "URL", default_value = "fs:./backups")]
-    pub storage: String,
+    #[arg(long, value_name = "URL")]
+    pub storage: Option<String>,
     /// The file to write
     #[arg(long, value_name = "FILE", default_value = "windlass.toml")]
     pub output: PathBuf,

@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::Instant;
 
 use windlass_plugin_api::{During, ErrorKind};
 
@@ -14,8 +15,9 @@ use crate::report::Event;
 
 /// Writes a commented config for a source; refuses to replace one.
 pub fn run(session: &Session, arguments: &Init) -> Outcome<Exit> {
-    let source = arguments.source.as_deref().unwrap_or("files:.");
-    let text = starter(source, &arguments.storage, session.registry.as_ref())?;
+    let started = Instant::now();
+    let (source, storage) = (arguments.source.as_deref(), arguments.storage.as_deref());
+    let text = starter(source, storage, session.registry.as_ref())?;
     let mut how = OpenOptions::new();
     how.write(true).mode(0o600);
     if arguments.force {
@@ -34,7 +36,13 @@ pub fn run(session: &Session, arguments: &Init) -> Outcome<Exit> {
             failure
         }
     })?;
-    let next = format!("Wrote {}. Next: `windlass check`, then `windlass backup`.\n", path.display());
-    session.report.event(&Event::Text { text: next });
+    session.report.event(&Event::Wrote {
+        what: "a config".to_owned(),
+        path: path.display().to_string(),
+        bytes: text.len() as u64,
+        seconds: started.elapsed().as_secs_f64(),
+    });
+    let message = "next: `windlass check`, then `windlass backup`".to_owned();
+    session.report.event(&Event::Note { pipeline: None, message });
     Ok(Exit::Ok)
 }

@@ -8,17 +8,23 @@ use super::url::{entry_from_url, name_from_url};
 use super::value::{Data, Located};
 use super::{Known, is_name};
 
-/// The text of a config that backs up `source` (a URL) to `storage` (a URL, such as `fs:./backups`). Compressed, if a
-/// filter called `zstd` is installed. It is meant to be written into the current folder: relative paths stay.
-pub fn starter(source: &str, storage: &str, known: &dyn Known) -> Result<String, Problem> {
+/// The text of a config that backs up `source` (a URL) to `storage` (a URL, such as `fs:./backups`), through the filters
+/// that offer themselves for it. What isn't named is what a plugin offers. It is meant to be written into the current
+/// folder: relative paths stay.
+pub fn starter(source: Option<&str>, storage: Option<&str>, known: &dyn Known) -> Result<String, Problem> {
+    let or_offered = |url: Option<&str>, kind| {
+        let url = url.map(str::to_owned).or_else(|| offered(kind, known).into_iter().next());
+        url.ok_or_else(|| Problem::new(format!("no {kind} plugin offers itself: name a {kind} by its URL")))
+    };
+    let (source, storage) = (&or_offered(source, Kind::Source)?, &or_offered(storage, Kind::Storage)?);
     let name = name_from_url(source);
-    let source = entry_from_url(Kind::Source, &Located::from_command_line(source.to_owned()), known)?;
-    let place = entry_from_url(Kind::Storage, &Located::from_command_line(storage.to_owned()), known)?;
+    let source = entry_from_url(Kind::Source, &Located::from_command_line(source.clone()), known)?;
+    let place = entry_from_url(Kind::Storage, &Located::from_command_line(storage.clone()), known)?;
     let place_name = name_from_url(storage);
     debug_assert!(is_name(&name) && is_name(&place_name));
-    let zstd = known.info(Kind::Filter, "zstd").is_ok();
-    let filters =
-        if zstd { "filters = [{ plugin = \"zstd\" }]" } else { "# filters = [{ plugin = \"zstd\" }]" };
+    let filters: Vec<String> =
+        offered(Kind::Filter, known).iter().map(|filter| format!("{{ plugin = \"{filter}\" }}")).collect();
+    let filters = format!("filters = [{}]", filters.join(", "));
     Ok(format!(
         "\
 # What Windlass backs up, how, and to where.
@@ -60,6 +66,11 @@ storage = [\"{place_name}\"]
         source = lines(&source),
         place = lines(&place),
     ))
+}
+
+/// What the plugins of a kind offer for a first config.
+fn offered(kind: Kind, known: &dyn Known) -> Vec<String> {
+    known.names(kind).iter().filter_map(|name| known.info(kind, name).ok()?.starter.clone()).collect()
 }
 
 /// `plugin = "…"` and the options, a line each.

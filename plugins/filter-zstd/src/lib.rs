@@ -22,6 +22,7 @@ export_plugin! {
         "summary": "Zstandard compression",
         "suffix": ".zst",
         "compresses": true,
+        "starter": "zstd",
         "aliases": ["zst"],
     }
     options: "../options.schema.json"

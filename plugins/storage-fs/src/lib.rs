@@ -30,6 +30,7 @@ export_plugin! {
         "summary": "a folder on this machine or mounted on it",
         "schemes": ["fs"],
         "url_option": "root",
+        "starter": "fs:./backups?create_root=true",
         "odd_keys": true,
     }
     options: "../options.schema.json"
@@ -40,6 +41,7 @@ export_plugin! {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// The folder that objects are kept in. It may be a symbolic link; nothing below it may.
+    #[schemars(extend("format" = "path"))]
     pub root: String,
 
     /// Makes the folder (not those above it) when the first backup finds it missing. Off by default, for a missing folder

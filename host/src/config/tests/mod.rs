@@ -99,7 +99,7 @@ pub fn fake() -> Fake {
         plugin(
             "filter",
             "zstd",
-            json!({ "suffix": ".zst" }),
+            json!({ "suffix": ".zst", "starter": "zstd" }),
             json!({ "type": "object", "additionalProperties": false, "properties": {
                 "level": { "type": "integer", "minimum": 1, "maximum": 19, "default": 3 } } }),
         ),

@@ -359,7 +359,7 @@ fn the_starter_is_a_config_without_a_problem() {
     for (url, name) in
         [("sqlite:data/my shop.db", "my-shop"), ("files:/srv/media", "media"), ("postgres://u@db/crm", "crm")]
     {
-        let text = starter(url, "fs:./backups", &fake()).unwrap();
+        let text = starter(Some(url), Some("fs:./backups"), &fake()).unwrap();
         assert_eq!(at.found(&text), [] as [&str; 0], "{text}");
         let config = at.config(&text);
         let pipeline = config.pipeline(name).unwrap();
@@ -381,7 +381,7 @@ fn the_starter_is_a_config_without_a_problem() {
         assert!(uncommented.contains("\nkeep_daily = 7\n"));
         assert_eq!(at.found(&uncommented), [] as [&str; 0], "{uncommented}");
     }
-    assert!(starter("sqlit:x", "fs:y", &fake()).unwrap_err().hint.unwrap().contains("sqlite"));
+    assert!(starter(Some("sqlit:x"), Some("fs:y"), &fake()).unwrap_err().hint.unwrap().contains("sqlite"));
 }
 
 #[test]
