@@ -7,7 +7,7 @@ use super::session::Session;
 use crate::catalog::{Catalog, Found, Reference, When};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::outputs::OpenStorage;
-use crate::report::{Event, SnapshotRow, units};
+use crate::report::{Event, SnapshotRow, error_event, units};
 
 /// Lists the snapshots that fit.
 pub fn list(session: &Session, arguments: &List) -> Outcome<Exit> {
@@ -18,17 +18,35 @@ pub fn list(session: &Session, arguments: &List) -> Outcome<Exit> {
     let engine = session.engine()?;
     let cx = session.context(&engine);
     let pipeline = wanted.as_ref().map(|reference| reference.pipeline.as_str());
-    let mut rows = Vec::new();
+    let (mut rows, mut exit, mut count) = (Vec::new(), Exit::Ok, 0);
     for chosen in session.where_to_look(arguments.storage.as_deref(), pipeline)? {
-        let open = engine.open_storage(&chosen, &cx)?;
-        let found = everything(&open, &cx, wanted.as_ref(), &engine.host, arguments.all_hosts)
-            .map_err(|error| Failure::from(error).at(open.stage.clone()))?;
-        let fitting = found.iter().filter(|found| fits(found, arguments));
-        rows.extend(fitting.map(|found| row(found, &open.name)));
+        let read = |open: &OpenStorage| {
+            everything(open, &cx, wanted.as_ref(), &engine.host, arguments.all_hosts)
+                .map_err(|error| Failure::from(error).at(open.stage.clone()))
+        };
+        match engine.open_storage(&chosen, &cx).and_then(|open| read(&open)) {
+            Ok(found) => {
+                count += found.len();
+                let fitting = found.iter().filter(|found| fits(found, arguments));
+                rows.extend(fitting.map(|found| row(found, &chosen.name)));
+            }
+            // A storage that can't be read now doesn't hide what the others have.
+            Err(failure) => {
+                session.report.event(&error_event(&failure));
+                exit = exit.and(failure.exit);
+            }
+        }
     }
-    let damaged = rows.iter().any(|row: &SnapshotRow| row.state == "damaged");
-    session.report.event(&Event::Snapshots { snapshots: rows });
-    Ok(if damaged { Exit::Damaged } else { Exit::Ok })
+    if let (Some(reference), 0, Exit::Ok) = (&wanted, count, exit) {
+        session.know_pipeline(&reference.pipeline)?;
+    }
+    if rows.iter().any(|row: &SnapshotRow| row.state == "damaged") {
+        exit = exit.and(Exit::Damaged);
+    }
+    if exit != Exit::Failed || !rows.is_empty() {
+        session.report.event(&Event::Snapshots { snapshots: rows });
+    }
+    Ok(exit)
 }
 
 fn everything(

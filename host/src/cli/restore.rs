@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use windlass_plugin_api::{During, Kind, RawName, Reader, RestoreMode};
 
@@ -19,9 +20,14 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::outputs::OpenStorage;
 use crate::pipeline::plan::{Chosen, Engine, Plan};
 use crate::pipeline::restore::{Bare, Request, decode, restore, restore_bare};
+use crate::report::Event;
 
 /// Restores a snapshot or a bare stream, or decodes a stream.
 pub fn run(session: &Session, arguments: &Restore) -> Outcome<Exit> {
+    if session.is_json() && arguments.output.as_deref() == Some(Path::new("-")) {
+        return Err(Failure::usage("`--json` and `--output -` both write to standard output")
+            .hint("Name a file: `--output FILE`."));
+    }
     session.judge(Selection::Pipelines(&[]))?;
     let engine = session.engine()?;
     if let Some(input) = &arguments.input {
@@ -155,6 +161,7 @@ fn output_stream(
     output: &Path,
 ) -> Outcome<Exit> {
     let stream = arguments.only.first().map(|name| name.to_string_lossy().into_owned());
+    let started = Instant::now();
     if output == Path::new("-") {
         decode(engine, storage, manifest, stream.as_deref(), &mut std::io::stdout().lock())?;
         return Ok(Exit::Ok);
@@ -162,21 +169,27 @@ fn output_stream(
     if output.exists() && !matches!(arguments.mode, Mode::Replace) {
         ask::confirm(&format!("Replace `{}`?", output.display()), arguments.yes)?;
     }
-    to_file(output, |file| decode(engine, storage, manifest, stream.as_deref(), file).map(|_| ()))?;
+    let bytes = to_file(output, |file| decode(engine, storage, manifest, stream.as_deref(), file))?;
+    engine.report.event(&Event::Wrote {
+        what: manifest.key().to_string(),
+        path: output.display().to_string(),
+        bytes,
+        seconds: started.elapsed().as_secs_f64(),
+    });
     Ok(Exit::Ok)
 }
 
 /// Writes beside the file and renames: it is whole or as it was.
-fn to_file(path: &Path, write: impl FnOnce(&mut File) -> Outcome<()>) -> Outcome<()> {
+fn to_file(path: &Path, write: impl FnOnce(&mut File) -> Outcome<u64>) -> Outcome<u64> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let sibling = path.with_file_name(format!(".windlass-{}-{name}", std::process::id()));
     let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&sibling);
     let mut file = create().during_with(|| format!("can't write `{}`", sibling.display()))?;
-    let result = write(&mut file).and_then(|()| {
+    let result = write(&mut file).and_then(|bytes| {
         file.flush()?;
         file.sync_all()?;
         fs::rename(&sibling, path).during_with(|| format!("can't write `{}`", path.display()))?;
-        Ok(())
+        Ok(bytes)
     });
     if result.is_err() {
         let _ = fs::remove_file(&sibling);

@@ -10,7 +10,7 @@ use windlass_plugin_api::{Context, Kind};
 use super::args::{AdHoc, Global};
 use super::log::{self, PluginLog};
 use crate::catalog::snapshot::is_host_label;
-use crate::catalog::{Catalog, Manifest, Reference};
+use crate::catalog::{Catalog, Manifest, Reference, When};
 use crate::config::{
     Config, Entry, Environment, Known, Located, Pipeline, Problems, Secrets, Selection, is_url,
     name_from_url, redact_url,
@@ -85,6 +85,11 @@ impl Session {
             cancel: self.cancel.clone(),
             report: self.report.clone(),
         }))
+    }
+
+    /// Whether results are printed as JSON.
+    pub fn is_json(&self) -> bool {
+        self.global.json
     }
 
     /// The host label: `--host`, the config's, else the host name.
@@ -243,6 +248,16 @@ impl Session {
         Ok(chosen)
     }
 
+    /// An error unless the config has the pipeline: of one that nobody knows it isn't enough to say that it is empty.
+    pub fn know_pipeline(&self, name: &str) -> Outcome<()> {
+        let base = name.split('/').next().unwrap_or(name);
+        let known = self.config.pipeline(base).map(|_| ());
+        known.map_err(|problem| {
+            let failure = Failure { exit: Exit::NotFound, ..Failure::from(problem) };
+            failure.hint("See what there is with `windlass list --all-hosts`.")
+        })
+    }
+
     /// The snapshot that `text` names and the storage it was found in; told as [`Event::Resolved`].
     pub fn resolve(
         &self,
@@ -252,22 +267,36 @@ impl Session {
     ) -> Outcome<(OpenStorage, Manifest)> {
         let reference: Reference = text.parse()?;
         let cx = self.context(engine);
-        let mut last = None;
+        let (mut best, mut last): (Option<(OpenStorage, Manifest)>, Option<Failure>) = (None, None);
         for chosen in self.where_to_look(storage, Some(&reference.pipeline))? {
             let found = engine.open_storage(&chosen, &cx).and_then(|open| {
                 let manifest = Catalog::new(open.storage.as_ref(), &cx).resolve(&reference, &engine.host);
                 manifest.map(|manifest| (open, manifest)).map_err(|failure| failure.at(chosen.stage()))
             });
             match found {
-                Ok((open, manifest)) => {
-                    self.tell_resolved(text, &open, &manifest);
-                    return Ok((open, manifest));
+                Ok(found) => {
+                    // A storage may have missed the last runs; of two that have the same, the first is read.
+                    let order = |(_, manifest): &(_, Manifest)| (manifest.sequence, manifest.id.clone());
+                    if best.as_ref().is_none_or(|best| order(&found) > order(best)) {
+                        best = Some(found);
+                    }
+                    if matches!(reference.when, When::Id(_)) {
+                        break;
+                    }
                 }
                 // A storage that can't be read now doesn't hide what another one has.
                 Err(failure) => last = Some(graver(last, failure)),
             }
         }
-        Err(last.unwrap_or_else(|| Failure::not_found(format!("no snapshot `{text}`"))))
+        let Some((open, manifest)) = best else {
+            return Err(last.unwrap_or_else(|| Failure::not_found(format!("no snapshot `{text}`"))));
+        };
+        if let Some(failure) = last.filter(|failure| failure.exit != Exit::NotFound) {
+            let message = format!("what it has isn't considered: {failure}");
+            self.report.event(&Event::Warning { pipeline: None, message });
+        }
+        self.tell_resolved(text, &open, &manifest);
+        Ok((open, manifest))
     }
 
     fn tell_resolved(&self, text: &str, open: &OpenStorage, manifest: &Manifest) {

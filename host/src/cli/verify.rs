@@ -1,10 +1,13 @@
 //! `windlass verify`.
 
+use windlass_plugin_api::Result;
+
 use super::args::Verify;
 use super::session::Session;
 use crate::catalog::{Catalog, Found, Reference, When};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::verify::{Depth, verify};
+use crate::report::error_event;
 
 /// Verifies one snapshot, all of a pipeline, or all of every pipeline.
 pub fn run(session: &Session, arguments: &Verify) -> Outcome<Exit> {
@@ -26,25 +29,39 @@ pub fn run(session: &Session, arguments: &Verify) -> Outcome<Exit> {
     let mut count = 0;
     let pipeline = reference.as_ref().map(|reference| reference.pipeline.as_str());
     for chosen in session.where_to_look(arguments.storage.as_deref(), pipeline)? {
-        let open = engine.open_storage(&chosen, &cx)?;
-        let catalog = Catalog::new(open.storage.as_ref(), &cx);
-        let host =
-            reference.as_ref().and_then(|reference| reference.host.clone()).unwrap_or(engine.host.clone());
-        let at = |error| Failure::from(error).at(open.stage.clone());
-        let pipelines = match pipeline {
-            Some(pipeline) => vec![pipeline.to_owned()],
-            None => catalog.pipelines(&host).map_err(at)?,
-        };
-        for pipeline in pipelines {
-            for found in catalog.snapshots(&host, &pipeline).map_err(at)? {
-                count += 1;
-                exit = exit.and(verify(&engine, &open, &found, depth)?);
+        let all = engine.open_storage(&chosen, &cx).and_then(|open| {
+            let found =
+                snapshots(&Catalog::new(open.storage.as_ref(), &cx), reference.as_ref(), &engine.host);
+            let found = found.map_err(|error| Failure::from(error).at(open.stage.clone()))?;
+            Ok((open, found))
+        });
+        match all {
+            Ok((open, all)) => {
+                for found in all {
+                    count += 1;
+                    exit = exit.and(verify(&engine, &open, &found, depth)?);
+                }
+            }
+            // A storage that can't be read now keeps nobody from proving the others.
+            Err(failure) => {
+                session.report.event(&error_event(&failure));
+                exit = exit.and(failure.exit);
             }
         }
     }
-    if count == 0 {
+    if count == 0 && exit == Exit::Ok {
         let what = arguments.snapshot.as_ref().map(|name| format!(" of `{name}`")).unwrap_or_default();
         return Err(Failure::not_found(format!("no snapshot{what}")).hint("See `windlass list --all-hosts`."));
     }
     Ok(exit)
+}
+
+/// All of the pipeline that `reference` names; without one, of every pipeline of `host`.
+fn snapshots(catalog: &Catalog<'_>, reference: Option<&Reference>, host: &str) -> Result<Vec<Found>> {
+    let Some(reference) = reference else {
+        let pipelines = catalog.pipelines(host)?;
+        let all = pipelines.iter().map(|pipeline| catalog.snapshots(host, pipeline));
+        return Ok(all.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect());
+    };
+    catalog.snapshots(reference.host.as_deref().unwrap_or(host), &reference.pipeline)
 }

@@ -7,7 +7,7 @@ use windlass_plugin_api::{Error, ErrorKind, Inputs, Reader, Result, StreamInfo};
 use super::chain::{Stacked, decoders};
 use super::inputs::Ends;
 use super::restore::Bare;
-use super::stored::Reading;
+use super::stored::{Reading, counted};
 use super::tail::HeldTail;
 
 /// The name of the only stream.
@@ -51,7 +51,8 @@ impl BareInputs {
             0 => Ok(()),
             left => Err(Error::damaged(format!("{left} bytes follow the end of the stream")).into_io()),
         };
-        Ok(Box::new(HeldTail::new(decoded, prove)))
+        let counted = counted(decoded, &self.reading.moved);
+        Ok(Box::new(HeldTail::new(counted, prove)))
     }
 }
 

@@ -106,6 +106,12 @@ impl Read for PlainReader {
     }
 }
 
+/// Counts plain bytes, of a stream that no manifest describes.
+pub(super) fn counted(input: Reader, moved: &Arc<Moved>) -> Reader {
+    let tally = PlainTally(Arc::new(Mutex::new((Sha256::new(), 0))));
+    Box::new(PlainReader { input, tally, hashes: false, moved: moved.clone() })
+}
+
 /// Everything that reading one stream back needs.
 #[derive(Clone)]
 pub struct StoredStream {

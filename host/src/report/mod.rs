@@ -131,6 +131,17 @@ pub enum Event {
         /// How long it took.
         seconds: f64,
     },
+    /// A file was written that is itself the result: a config, a decoded stream.
+    Wrote {
+        /// What is in it.
+        what: String,
+        /// The file.
+        path: String,
+        /// Its size.
+        bytes: u64,
+        /// How long it took.
+        seconds: f64,
+    },
     /// A snapshot was read back.
     Verified {
         /// The snapshot.

@@ -90,6 +90,11 @@ impl Text {
                 units::bytes(*plain_bytes),
                 units::seconds(*seconds)
             )),
+            Event::Wrote { what, path, bytes, seconds } => self.out(&format!(
+                "Wrote {what} to {path} ({}) in {}\n",
+                units::bytes(*bytes),
+                units::seconds(*seconds)
+            )),
             _ => {}
         }
     }
