@@ -4,10 +4,13 @@
 //! inside: effects are looked at with other programs and libraries.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod misbehaving;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -108,8 +111,10 @@ impl Sandbox {
 
     /// The object `name` of the newest snapshot of `pipeline` in the folder `store`.
     pub fn object(&self, pipeline: &str, name: &str) -> PathBuf {
-        let mut ids: Vec<PathBuf> =
-            fs::read_dir(self.path("store/web1").join(pipeline)).unwrap().map(|id| id.unwrap().path()).collect();
+        let mut ids: Vec<PathBuf> = fs::read_dir(self.path("store/web1").join(pipeline))
+            .unwrap()
+            .map(|id| id.unwrap().path())
+            .collect();
         ids.sort();
         ids.last().unwrap().join(name)
     }
@@ -119,7 +124,9 @@ impl Sandbox {
         let store = format!("fs:{}", self.path("store").display());
         let text = self.ok(&["--json", "list", "--all-hosts", "--storage", &store]);
         let rows = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        rows.filter(|row| row["type"] == "snapshot").map(|row| row["snapshot"].as_str().unwrap().to_owned()).collect()
+        rows.filter(|row| row["type"] == "snapshot")
+            .map(|row| row["snapshot"].as_str().unwrap().to_owned())
+            .collect()
     }
 }
 
@@ -160,11 +167,23 @@ pub fn repo() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
+/// Waits until `condition` holds, for what no event tells; fails if it doesn't within a minute.
+#[track_caller]
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < end, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 /// A database with `rows` rows of a kilobyte; the journal mode as given (`wal`, `delete`).
 pub fn database(path: &Path, journal: &str, rows: u32) -> Connection {
     let connection = Connection::open(path).unwrap();
     connection.pragma_update(None, "journal_mode", journal).unwrap();
-    connection.execute_batch("create table if not exists item(id integer primary key, note text, body blob)").unwrap();
+    connection
+        .execute_batch("create table if not exists item(id integer primary key, note text, body blob)")
+        .unwrap();
     fill(&connection, rows);
     connection
 }
@@ -188,4 +207,47 @@ pub fn rows(path: &Path) -> String {
     let mut statement = connection.prepare("select id || note || hex(body) from item order by id").unwrap();
     let rows: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     rows.join("\n")
+}
+
+/// Changes a manifest and makes its checksum fit again: what an attacker, or another clock, could have written.
+pub fn edit_manifest(path: &Path, edit: impl FnOnce(&mut serde_json::Value)) {
+    let mut whole: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let mut manifest = whole["manifest"].take();
+    edit(&mut manifest);
+    let text = manifest.to_string();
+    let sha256 = sha256_of(text.as_bytes());
+    fs::write(path, format!("{{\"manifest\":{text},\"sha256\":\"{sha256}\"}}\n")).unwrap();
+}
+
+/// Gives the snapshot in `folder` another id, as if its run had started then, and further values (`key`, value) in its
+/// manifest.
+pub fn rename_snapshot(folder: &Path, id: &str, values: &[(&str, serde_json::Value)]) {
+    let (date, time) = (&id[..8], &id[9..15]);
+    let started = format!(
+        "{}-{}-{}T{}:{}:{}Z",
+        &date[..4],
+        &date[4..6],
+        &date[6..],
+        &time[..2],
+        &time[2..4],
+        &time[4..]
+    );
+    edit_manifest(&folder.join("manifest.json"), |manifest| {
+        manifest["id"] = id.into();
+        manifest["started"] = started.into();
+        for (key, value) in values {
+            manifest[*key] = value.clone();
+        }
+    });
+    fs::rename(folder, folder.with_file_name(id)).unwrap();
+}
+
+/// SHA-256 of a file, in hexadecimal.
+pub fn sha256(path: &Path) -> String {
+    sha256_of(&fs::read(path).unwrap())
+}
+
+fn sha256_of(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
