@@ -149,10 +149,13 @@ fn describe(
 }
 
 /// Makes everything visible: the streams and what describes them, in every storage, then the manifest in every storage.
+///
+/// The manifest is durable before the first of them is visible: a storage that has no room for it leaves nothing, even
+/// where deleting is denied.
 fn publish(writing: &Writing, outputs: &SnapshotOutputs, manifest: &Manifest) -> Outcome<()> {
-    outputs.publish()?;
     let last = SnapshotOutputs::new(writing.clone());
     write_own(&last, MANIFEST, "manifest/1", &manifest.to_bytes()?, false)?;
+    outputs.publish()?;
     last.publish()?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use windlass_plugin_api::{
-    Context, CreateOptions, Error, ErrorKind, Outputs, Result, Sink, Storage, StreamInfo, Upload,
+    Context, CreateOptions, Error, ErrorKind, Outputs, Result, Sink, Storage, Stored, StreamInfo, Upload,
 };
 
 use super::chain::{Stacked, encoders};
@@ -168,7 +168,8 @@ impl SnapshotOutputs {
         for stream in self.lock().iter() {
             for (landing, open) in stream.landings.iter().zip(&writing.storages) {
                 writing.cx.go_on()?;
-                landing.publish().inspect_err(|error| writing.faults.note(&open.stage, error))?;
+                let published = landing.publish().and_then(|stored| stream.check(&stored));
+                published.inspect_err(|error| writing.faults.note(&open.stage, error))?;
             }
         }
         Ok(())
@@ -189,6 +190,16 @@ impl SnapshotOutputs {
 }
 
 impl Stream {
+    /// A storage that says something else than it was given hasn't kept it.
+    fn check(&self, stored: &Stored) -> Result<()> {
+        let (given, kept) = (self.slate.lock().stored_bytes, stored.size_bytes);
+        if kept == given {
+            return Ok(());
+        }
+        let what = format!("it says that it stored {kept} bytes of `{}` instead of {given}", self.name);
+        Err(Error::new(ErrorKind::Broken, what))
+    }
+
     fn record(&self) -> (StreamRecord, String) {
         let measured = self.slate.lock().clone();
         let params = measured.params.into_iter();
