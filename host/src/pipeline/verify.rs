@@ -211,7 +211,8 @@ fn check_stream(
         match engine.open_decoders(&record.filters, &reading.cx) {
             Ok(filters) => {
                 stream.filters = filters;
-                return stream.check_plain(reading).map_err(clean);
+                let checked = stream.check_plain(reading);
+                return checked.map_err(|error| clean(located(&stream, error, reading)));
             }
             Err(failure) => {
                 stream.check_stored(reading).map_err(clean)?;
@@ -220,6 +221,17 @@ fn check_stream(
         }
     }
     stream.check_stored(reading).map_err(clean)
+}
+
+/// A codec knows neither the object nor the place in it: whether the stored bytes are what they were tells both.
+fn located(stream: &StoredStream, error: Error, reading: &Reading) -> Error {
+    if error.kind != ErrorKind::Damaged || error.message.contains(&stream.key) {
+        return error;
+    }
+    match stream.check_stored(reading) {
+        Err(stored) => stored,
+        Ok(()) => error.during(format!("`{}` can't be decoded", stream.key)),
+    }
 }
 
 /// The message already names the object; the layers above it say nothing new.
