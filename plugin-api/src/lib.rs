@@ -14,10 +14,18 @@
 //! use serde_json::{Map, Value};
 //! use windlass_plugin_api::{Context, Encoder, Filter, Finished, Plugin, Reader, Result, Sink};
 //!
-//! // In a real crate: `windlass_plugin_api::export_plugin! { filter Xor { "name": "xor", … } options: "…" }`
+//! windlass_plugin_api::export_plugin! {
+//!     filter Xor {
+//!         "name": "xor",
+//!         "vendor": "acme",
+//!         "summary": "combines every byte with a key",
+//!         "suffix": ".xor",
+//!     }
+//!     options: "../tests/xor.options.schema.json"
+//! }
 //!
 //! /// Options of `xor`.
-//! #[derive(Deserialize)] // and schemars::JsonSchema
+//! #[derive(Deserialize)] // A crate derives schemars::JsonSchema too, to prove that the schema file is right.
 //! #[serde(deny_unknown_fields)]
 //! struct Options {
 //!     /// What each byte is combined with.
@@ -76,6 +84,10 @@
 //! let stored: &'static [u8] = &[0x3d, 0x3c];
 //! xor.decode(&Context::default(), "data", &Map::new(), Box::new(stored))?.read_to_string(&mut plain)?;
 //! assert_eq!(plain, "hi");
+//!
+//! // What the host reads out of the shared library before it loads it.
+//! use windlass_plugin_api::export::Described;
+//! assert_eq!(Xor::info()?.full_name(), "acme/xor");
 //! # Ok::<(), windlass_plugin_api::Error>(())
 //! ```
 //!

@@ -28,7 +28,7 @@ impl Reason {
         match self {
             Self::Signal(number) => {
                 let name = signal_hook::low_level::signal_name(*number).unwrap_or("a signal");
-                let error = Error::new(ErrorKind::Cancelled, format!("ended by {name}; nothing was stored"));
+                let error = Error::new(ErrorKind::Cancelled, format!("ended by {name}"));
                 Failure::new(Exit::of_signal(*number), error)
             }
             Self::TimedOut(limit) => {

@@ -13,7 +13,7 @@
 //!
 //! Nothing here is public API for plugin authors: the items are public for the host and for what
 //! [`export_plugin!`](crate::export_plugin) expands to.
-// The allowance is for what `#[sabi_trait]` and `#[derive(StableAbi)]` expand to; no unsafe block is written by hand here.
+// What `#[sabi_trait]` and `#[derive(StableAbi)]` expand to needs it; by hand it is used in `root` alone.
 #![allow(unsafe_code)]
 // abi_stable's expansions are old: they define impls inside of functions and elide lifetimes the old way.
 #![allow(non_local_definitions, missing_docs, elided_lifetimes_in_paths, clippy::all)]
