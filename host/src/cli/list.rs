@@ -85,8 +85,8 @@ fn fits(found: &Found, arguments: &List) -> bool {
     let of_type = |wanted: &String| plugin == wanted || plugin.strip_prefix("windlass/") == Some(wanted);
     arguments.source_type.as_ref().is_none_or(of_type)
         && arguments.tags.iter().all(|(key, value)| manifest.tags.get(key) == Some(value))
-        && !(arguments.encrypted && !manifest.is_encrypted())
-        && !(arguments.plain && manifest.is_encrypted())
+        && (!arguments.encrypted || manifest.is_encrypted())
+        && (!arguments.plain || !manifest.is_encrypted())
 }
 
 fn row(found: &Found, storage: &str) -> SnapshotRow {

@@ -17,9 +17,11 @@ use super::session::Session;
 use crate::catalog::Manifest;
 use crate::config::{Located, Selection, set};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::pipeline::bare::{Bare, restore_bare};
+use crate::pipeline::decode::decode;
 use crate::pipeline::outputs::OpenStorage;
 use crate::pipeline::plan::{Chosen, Engine, Plan};
-use crate::pipeline::restore::{Bare, Request, decode, restore, restore_bare};
+use crate::pipeline::restore::{Request, restore};
 use crate::report::Event;
 
 /// Restores a snapshot or a bare stream, or decodes a stream.

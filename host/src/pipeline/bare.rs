@@ -1,14 +1,69 @@
 //! A stream without a manifest: what another program wrote, or a file copied out of a storage.
 
 use std::io::Read;
+use std::sync::Arc;
 
-use windlass_plugin_api::{Error, ErrorKind, Inputs, Reader, Result, StreamInfo};
+use windlass_plugin_api::{Error, ErrorKind, Inputs, Reader, RestoreOptions, Result, StreamInfo};
 
 use super::chain::{Stacked, decoders};
 use super::inputs::Ends;
-use super::restore::Bare;
+use super::plan::{Chosen, Engine};
+use super::restore::{Job, Request, locks};
 use super::stored::{Reading, counted};
 use super::tail::HeldTail;
+use super::watch::{Limits, supervise};
+use crate::catalog::SnapshotId;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::run::ticker::Run;
+
+/// A stream without a manifest: a file, or standard input.
+pub struct Bare {
+    /// How to open it; again only where `again`.
+    pub open: Box<dyn Fn() -> Result<Reader> + Send + Sync>,
+    /// Whether it can be opened more than once.
+    pub again: bool,
+    /// What to call it.
+    pub name: String,
+    /// The filters that were applied to it, in order.
+    pub filters: Vec<Chosen>,
+    /// The format of its plain bytes.
+    pub stream_format: String,
+}
+
+/// Restores a bare stream. Nothing says what its bytes should be: its filters' own checks are all there is.
+pub fn restore_bare(engine: &Arc<Engine>, bare: Bare, request: &Request) -> Outcome<Exit> {
+    let run = Run::new(engine, SnapshotId::new(jiff::Timestamp::now()));
+    let name = bare.name.clone();
+    let (own, request, inner) = (engine.clone(), request.clone(), run.clone());
+    let work = move || apply_bare(&own, bare, &request, &inner);
+    let outcome = supervise(&run.cancel, Limits::default(), &run.moved, work).and_then(|outcome| outcome);
+    outcome.map_err(|failure| run.faults.cause_of(failure).in_pipeline(&name))
+}
+
+fn apply_bare(engine: &Engine, bare: Bare, request: &Request, run: &Run) -> Outcome<Exit> {
+    let mut source = engine.open_source(&request.to, &run.cx)?;
+    let filters =
+        bare.filters.iter().map(|chosen| engine.open_filter(chosen, &run.cx)).collect::<Outcome<_>>()?;
+    let _locks = locks(engine, request, run)?;
+    let how = RestoreOptions {
+        mode: request.mode,
+        only: request.only.clone(),
+        snapshot: run.id.to_string(),
+        stream_formats: [(STREAM.to_owned(), bare.stream_format.clone())].into(),
+        ..RestoreOptions::default()
+    };
+    let (name, again) = (bare.name.clone(), bare.again);
+    let inputs = BareInputs::new(bare, filters, run.reading());
+    let prove = || {
+        if !again {
+            return Err(Failure::usage("this restore isn't atomic, so its stream must be read twice")
+                .hint("Write it to a file first and restore with `--input FILE`."));
+        }
+        Ok(inputs.check()?)
+    };
+    let job = Job { name, ends: inputs.ends(), inputs: &inputs, how, bytes: 0 };
+    job.run(engine, request, run, source.as_mut(), prove)
+}
 
 /// The name of the only stream.
 pub const STREAM: &str = "data";

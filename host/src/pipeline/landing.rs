@@ -87,7 +87,7 @@ pub struct FanOut(Vec<Box<dyn Sink>>);
 
 impl FanOut {
     /// A sink in front of all of `sinks`.
-    pub fn new(mut sinks: Vec<Box<dyn Sink>>) -> Box<dyn Sink> {
+    pub fn over(mut sinks: Vec<Box<dyn Sink>>) -> Box<dyn Sink> {
         if sinks.len() == 1 { sinks.remove(0) } else { Box::new(Self(sinks)) }
     }
 }

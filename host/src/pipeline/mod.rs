@@ -9,6 +9,7 @@ pub mod backup;
 pub mod bare;
 pub mod chain;
 pub mod check;
+pub mod decode;
 pub mod faults;
 pub mod guide;
 pub mod hop;

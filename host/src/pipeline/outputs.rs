@@ -139,7 +139,8 @@ impl SnapshotOutputs {
             let alone = landings.len() == 1 || is_small;
             ends.push(if alone { end } else { Box::new(WriteHop::new(end, "storage")?) });
         }
-        let stored = Box::new(StoredMeter::new(FanOut::new(ends), slate, &writing.moved, filters.is_empty()));
+        let stored =
+            Box::new(StoredMeter::new(FanOut::over(ends), slate, &writing.moved, filters.is_empty()));
         let encoded = encoders(filters, &writing.cx, name, stored, slate, &writing.faults, is_small)?;
         Ok(Box::new(PlainMeter::new(encoded, slate, &writing.moved, &writing.cancel)))
     }

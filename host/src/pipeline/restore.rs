@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use windlass_plugin_api::{
     Error, ErrorKind, Inputs, RawName, RestoreMode, RestoreOptions, Restored, Source, Target,
@@ -19,10 +19,13 @@ use super::plan::{Chosen, Engine, Plan};
 use super::stored::StoredStream;
 use super::verify::{plain_sha256, read_description, stored_stream};
 use super::watch::{Limits, supervise};
-use crate::catalog::{Manifest, SnapshotId};
+use crate::catalog::Manifest;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::report::{Event, TargetView, units};
 use crate::run::ticker::{Run, Ticker};
+
+/// Asks the user a question; anything but a yes is an error.
+pub type Confirm = Arc<dyn Fn(&str) -> Outcome<()> + Send + Sync>;
 
 /// What the user wants.
 #[derive(Clone)]
@@ -38,7 +41,7 @@ pub struct Request {
     /// Pipelines that read that source: their backups are kept away meanwhile.
     pub pipelines: Vec<Plan>,
     /// Asks the user whether to go on; `--yes`, a prompt, or a refusal.
-    pub confirm: Arc<dyn Fn(&str) -> Outcome<()> + Send + Sync>,
+    pub confirm: Confirm,
 }
 
 /// Restores a snapshot.
@@ -96,16 +99,22 @@ fn apply(
 }
 
 /// One restore, whatever its streams come from.
-struct Job<'a> {
-    name: String,
-    inputs: &'a dyn Inputs,
-    ends: Ends,
-    how: RestoreOptions,
-    bytes: u64,
+pub(super) struct Job<'a> {
+    /// What is restored.
+    pub name: String,
+    /// Its streams.
+    pub inputs: &'a dyn Inputs,
+    /// Which of them were read to their end.
+    pub ends: Ends,
+    /// How to restore.
+    pub how: RestoreOptions,
+    /// Plain bytes in all, if known.
+    pub bytes: u64,
 }
 
 impl Job<'_> {
-    fn run(
+    /// Shows the target, asks, and lets the source read. `prove` reads every stream once for nobody.
+    pub fn run(
         self,
         engine: &Engine,
         request: &Request,
@@ -142,7 +151,7 @@ impl Job<'_> {
 }
 
 /// The snapshot's streams with their running decoders, and the description of the content.
-fn streams(
+pub(super) fn streams(
     engine: &Engine,
     storage: &OpenStorage,
     manifest: &Manifest,
@@ -182,7 +191,7 @@ fn check_formats(to: &Chosen, manifest: &Manifest) -> Outcome<()> {
     )))
 }
 
-fn locks(engine: &Engine, request: &Request, run: &Run) -> Outcome<Vec<crate::run::lock::Lock>> {
+pub(super) fn locks(engine: &Engine, request: &Request, run: &Run) -> Outcome<Vec<crate::run::lock::Lock>> {
     let mut locks = Vec::new();
     for plan in &request.pipelines {
         locks.extend(lock_pipeline(engine, plan, "restore", run)?);
@@ -237,86 +246,3 @@ fn tell(engine: &Engine, name: &str, restored: &Restored, plain_bytes: u64, star
     });
     if restored.left_out.is_empty() { Exit::Ok } else { Exit::Incomplete }
 }
-
-/// A stream without a manifest: a file, or standard input.
-pub struct Bare {
-    /// How to open it; again only where `again`.
-    pub open: Box<dyn Fn() -> windlass_plugin_api::Result<windlass_plugin_api::Reader> + Send + Sync>,
-    /// Whether it can be opened more than once.
-    pub again: bool,
-    /// What to call it.
-    pub name: String,
-    /// The filters that were applied to it, in order.
-    pub filters: Vec<Chosen>,
-    /// The format of its plain bytes.
-    pub stream_format: String,
-}
-
-/// Restores a bare stream. Nothing says what its bytes should be: its filters' own checks are all there is.
-pub fn restore_bare(engine: &Arc<Engine>, bare: Bare, request: &Request) -> Outcome<Exit> {
-    let run = Run::new(engine, SnapshotId::new(jiff::Timestamp::now()));
-    let name = bare.name.clone();
-    let (own, request, inner) = (engine.clone(), request.clone(), run.clone());
-    let work = move || apply_bare(&own, bare, &request, &inner);
-    let outcome = supervise(&run.cancel, Limits::default(), &run.moved, work).and_then(|outcome| outcome);
-    outcome.map_err(|failure| run.faults.cause_of(failure).in_pipeline(&name))
-}
-
-fn apply_bare(engine: &Engine, bare: Bare, request: &Request, run: &Run) -> Outcome<Exit> {
-    let mut source = engine.open_source(&request.to, &run.cx)?;
-    let filters =
-        bare.filters.iter().map(|chosen| engine.open_filter(chosen, &run.cx)).collect::<Outcome<_>>()?;
-    let _locks = locks(engine, request, run)?;
-    let how = RestoreOptions {
-        mode: request.mode,
-        only: request.only.clone(),
-        snapshot: run.id.to_string(),
-        stream_formats: [(super::bare::STREAM.to_owned(), bare.stream_format.clone())].into(),
-        ..RestoreOptions::default()
-    };
-    let (name, again) = (bare.name.clone(), bare.again);
-    let inputs = super::bare::BareInputs::new(bare, filters, run.reading());
-    let prove = || {
-        if !again {
-            return Err(Failure::usage("this restore isn't atomic, so its stream must be read twice")
-                .hint("Write it to a file first and restore with `--input FILE`."));
-        }
-        Ok(inputs.check()?)
-    };
-    let job = Job { name, ends: inputs.ends(), inputs: &inputs, how, bytes: 0 };
-    job.run(engine, request, run, source.as_mut(), prove)
-}
-
-/// Decodes one stream of a snapshot into `out`; its last bytes come only once all is proved.
-pub fn decode(
-    engine: &Engine,
-    storage: &OpenStorage,
-    manifest: &Manifest,
-    stream: Option<&str>,
-    out: &mut dyn std::io::Write,
-) -> Outcome<u64> {
-    let run = Run::new(engine, manifest.id.clone());
-    let name = manifest.key().to_string();
-    let mut work = || -> Outcome<u64> {
-        let (streams, _) = streams(engine, storage, manifest, &run)?;
-        let chosen = match (stream, streams.as_slice()) {
-            (Some(wanted), all) => all.iter().find(|stream| stream.record.name == wanted),
-            (None, [only]) => Some(only),
-            (None, _) => None,
-        };
-        let Some(chosen) = chosen else {
-            let names: Vec<&str> = streams.iter().map(|stream| stream.record.name.as_str()).collect();
-            return Err(Failure::usage(format!("the snapshot has the streams {}", names.join(", ")))
-                .hint("Choose one with `--only STREAM`."));
-        };
-        let _ticker = Ticker::start(engine, &run, "restore", &name, Some(chosen.record.plain_bytes));
-        let mut reader = chosen.open(&run.reading())?;
-        let count = std::io::copy(&mut reader, out).map_err(|error| Failure::from(Error::from(error)))?;
-        out.flush()?;
-        Ok(count)
-    };
-    work().map_err(|failure| run.faults.cause_of(failure).in_pipeline(&name))
-}
-
-/// A lock that a restore waits for: not at all.
-pub const NO_WAIT: Duration = Duration::ZERO;

@@ -42,10 +42,10 @@ impl<P: FnOnce() -> io::Result<()> + Send> HeldTail<P> {
             self.held.resize(had + CHUNK_BYTES, 0);
             let read = read_full(&mut self.input, &mut self.held[had..]);
             self.held.truncate(had + *read.as_ref().unwrap_or(&0));
-            if read? == 0 {
-                if let Some(prove) = self.prove.take() {
-                    prove()?;
-                }
+            if read? == 0
+                && let Some(prove) = self.prove.take()
+            {
+                prove()?;
             }
         }
         Ok(())

@@ -17,7 +17,6 @@ pub fn listen(cancel: &Arc<Cancel>) {
         for number in &mut signals {
             if is_second {
                 // The user has waited long enough: what is left over, the next run removes.
-                #[expect(clippy::disallowed_methods, reason = "the one place that must not unwind")]
                 std::process::exit(Exit::of_signal(number) as i32);
             }
             is_second = true;
