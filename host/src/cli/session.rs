@@ -12,8 +12,8 @@ use super::log::{self, PluginLog};
 use crate::catalog::snapshot::is_host_label;
 use crate::catalog::{Catalog, Manifest, Reference, When};
 use crate::config::{
-    Config, Entry, Environment, Known, Located, Pipeline, Problems, Secrets, Selection, is_url,
-    name_from_url, redact_url,
+    Config, Entry, Environment, Known, Located, Pipeline, Problems, Secrets, Selection, name_from_url,
+    redact_url,
 };
 use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::outputs::OpenStorage;
@@ -135,8 +135,8 @@ impl Session {
     pub fn plans(&self, names: &[String], adhoc: &AdHoc) -> Outcome<Vec<Plan>> {
         let names: Vec<String> =
             if names.is_empty() { self.config.pipelines.keys().cloned().collect() } else { names.to_vec() };
-        let known: &dyn Known = self.registry.as_ref();
-        let is_no_url = |name: &&String| !is_url(Kind::Source, name, known);
+        // No pipeline's name has a colon, so one with an unknown scheme is told as such.
+        let is_no_url = |name: &&String| !name.contains(':');
         let in_config = |name: &&String| self.config.pipelines.contains_key(*name);
         let named: Vec<String> =
             names.iter().filter(|name| in_config(name) || is_no_url(name)).cloned().collect();
