@@ -12,17 +12,17 @@ use serde_json::json;
 use windlass_plugin_api::{Contents, Probe, Sink, Source, StreamInfo};
 
 use super::guide::restore_txt;
+use super::leftovers::{self, Record};
 use super::outputs::{SnapshotOutputs, Writing};
 use super::plan::{Engine, Opened, Plan};
+use super::run::{Run, Ticker};
 use super::watch::supervise;
 use crate::catalog::manifest::{FORMAT, ObjectRecord};
 use crate::catalog::snapshot::{CONTENTS, MANIFEST, RESTORE_TXT};
 use crate::catalog::{Catalog, Manifest, SnapshotId, SnapshotKey, SourceRecord, StreamRecord};
 use crate::exit::{Failure, Outcome};
 use crate::report::{Planned, Stored};
-use crate::run::leftovers::{self, Record};
 use crate::run::lock::Lock;
-use crate::run::ticker::{Run, Ticker};
 
 /// Runs a plan. The error names its stage; whatever had been written is gone, or is removed by the next run.
 pub fn backup(engine: &Arc<Engine>, plan: &Arc<Plan>) -> Outcome<Stored> {

@@ -9,12 +9,12 @@ use super::chain::{Stacked, decoders};
 use super::inputs::Ends;
 use super::plan::{Chosen, Engine};
 use super::restore::{Job, Request, locks};
+use super::run::Run;
 use super::stored::{Reading, counted};
 use super::tail::HeldTail;
 use super::watch::{Limits, supervise};
 use crate::catalog::SnapshotId;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::run::ticker::Run;
 
 /// A stream without a manifest: a file, or standard input.
 pub struct Bare {

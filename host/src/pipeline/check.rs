@@ -11,10 +11,10 @@ use super::faults::Faults;
 use super::meter::Slate;
 use super::outputs::OpenStorage;
 use super::plan::{Chosen, Engine, Plan};
+use super::run::Run;
 use crate::catalog::{Catalog, SnapshotId};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::report::{Checked, Event, units};
-use crate::run::ticker::Run;
 
 /// Checks one pipeline, telling each part as [`Event::Checked`]. A part that fails doesn't keep the others from being
 /// checked; with `offline` nothing outside of this machine's config and plugins is asked.

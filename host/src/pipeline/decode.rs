@@ -5,9 +5,9 @@ use windlass_plugin_api::Error;
 use super::outputs::OpenStorage;
 use super::plan::Engine;
 use super::restore::streams;
+use super::run::{Run, Ticker};
 use crate::catalog::Manifest;
 use crate::exit::{Failure, Outcome};
-use crate::run::ticker::{Run, Ticker};
 
 /// Decodes one stream of a snapshot into `out`; its last bytes come only once all is proved.
 pub fn decode(

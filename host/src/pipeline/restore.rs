@@ -16,13 +16,13 @@ use super::backup::lock_pipeline;
 use super::inputs::{Ends, SnapshotInputs};
 use super::outputs::OpenStorage;
 use super::plan::{Chosen, Engine, Plan};
+use super::run::{Run, Ticker};
 use super::stored::StoredStream;
 use super::verify::{plain_sha256, read_description, stored_stream};
 use super::watch::{Limits, supervise};
 use crate::catalog::Manifest;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::report::{Event, TargetView, units};
-use crate::run::ticker::{Run, Ticker};
 
 /// Asks the user a question; anything but a yes is an error.
 pub type Confirm = Arc<dyn Fn(&str) -> Outcome<()> + Send + Sync>;

@@ -4,12 +4,12 @@ use windlass_plugin_api::{Contents, Error, ErrorKind};
 
 use super::outputs::OpenStorage;
 use super::plan::Engine;
+use super::run::{Run, Ticker};
 use super::stored::{Reading, StoredStream};
 use crate::catalog::snapshot::SnapshotKey;
 use crate::catalog::{Found, Manifest, StreamRecord};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::report::Event;
-use crate::run::ticker::{Run, Ticker};
 
 /// How much is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

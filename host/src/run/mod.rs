@@ -1,9 +1,8 @@
-//! What surrounds a run: cancelling, the host's services for plugins, locks, the local state folder, leftovers.
+//! What surrounds a run and knows nothing of pipelines: cancelling, signals, locks, the local state folder, and what the
+//! host does for plugins.
 
 pub mod cancel;
-pub mod leftovers;
 pub mod lock;
 pub mod services;
 pub mod signals;
 pub mod state;
-pub mod ticker;

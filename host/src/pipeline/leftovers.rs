@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use windlass_plugin_api::{Context, During, ListOptions, Result, Storage};
 
-use super::cancel::Cancel;
-use super::state::{StateDir, open_lock_file, try_lock};
+use super::outputs::{OpenStorage, Writing};
+use super::plan::Engine;
 use crate::catalog::SnapshotKey;
 use crate::catalog::snapshot::{MANIFEST, SnapshotId};
-use crate::pipeline::outputs::{OpenStorage, Writing};
-use crate::pipeline::plan::Engine;
+use crate::run::cancel::Cancel;
+use crate::run::state::{StateDir, open_lock_file, try_lock};
 
 #[derive(Serialize, Deserialize)]
 struct Named {

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use windlass_plugin_api::Context;
 
-use super::cancel::{Cancel, ChildGuard};
+use super::chain::Stacked;
+use super::faults::Faults;
+use super::meter::Moved;
+use super::outputs::{OpenStorage, Writing};
+use super::plan::Engine;
+use super::stored::Reading;
 use crate::catalog::{SnapshotId, SnapshotKey};
-use crate::pipeline::chain::Stacked;
-use crate::pipeline::faults::Faults;
-use crate::pipeline::meter::Moved;
-use crate::pipeline::outputs::{OpenStorage, Writing};
-use crate::pipeline::plan::Engine;
-use crate::pipeline::stored::Reading;
 use crate::report::{Event, Report};
+use crate::run::cancel::{Cancel, ChildGuard};
 
 /// One run of one pipeline. Cheap to clone.
 #[derive(Clone)]
