@@ -250,7 +250,8 @@ mod tests {
 
     #[test]
     fn an_error_survives_two_layers_of_io_errors() {
-        let error = Error::new(ErrorKind::Full, "no space left").hint("Free some.").detail("stage", "storage");
+        let error =
+            Error::new(ErrorKind::Full, "no space left").hint("Free some.").detail("stage", "storage");
         let wrapped = io::Error::other(error.clone().into_io());
         assert_eq!(Error::from(wrapped), error);
     }

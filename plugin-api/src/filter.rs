@@ -20,7 +20,13 @@ pub trait Filter: Send + Sync {
     ///
     /// It must read `input` to its end, and return an error of kind [`Damaged`](crate::ErrorKind::Damaged) for bytes that
     /// are truncated, garbage or followed by garbage: a decoder that stops early hides damage.
-    fn decode(&self, cx: &Context, stream: &str, params: &Map<String, Value>, input: Reader) -> Result<Reader>;
+    fn decode(
+        &self,
+        cx: &Context,
+        stream: &str,
+        params: &Map<String, Value>,
+        input: Reader,
+    ) -> Result<Reader>;
 
     /// The shell command that decodes stdin to stdout (`zstd -dc`), for RESTORE.txt. No secret in it.
     fn by_hand(&self) -> Option<String> {

@@ -22,7 +22,8 @@ pub fn write(value: &impl Serialize) -> RString {
         }
         Ok(other) => json!({ "v": VERSION, "value": other }),
         Err(error) => {
-            let broken = Error::new(ErrorKind::Broken, "a value can't be written as a document").because(&error);
+            let broken =
+                Error::new(ErrorKind::Broken, "a value can't be written as a document").because(&error);
             json!({ "v": VERSION, "kind": "broken", "message": broken.one_line() })
         }
     };

@@ -16,7 +16,13 @@ use crate::stream::{Reader, Sink};
 #[sabi_trait]
 pub trait AbiFilter: Send + Sync {
     fn encode(&self, cx: ContextBox, stream: RStr<'_>, next: SinkBox) -> AbiResult<SinkBox>;
-    fn decode(&self, cx: ContextBox, stream: RStr<'_>, params: RString, input: ReaderBox) -> AbiResult<ReaderBox>;
+    fn decode(
+        &self,
+        cx: ContextBox,
+        stream: RStr<'_>,
+        params: RString,
+        input: ReaderBox,
+    ) -> AbiResult<ReaderBox>;
     #[sabi(last_prefix_field)]
     fn by_hand(&self) -> AbiResult<ROption<RString>>;
 }
@@ -39,7 +45,13 @@ impl AbiFilter for FfiFilter {
         })
     }
 
-    fn decode(&self, cx: ContextBox, stream: RStr<'_>, params: RString, input: ReaderBox) -> AbiResult<ReaderBox> {
+    fn decode(
+        &self,
+        cx: ContextBox,
+        stream: RStr<'_>,
+        params: RString,
+        input: ReaderBox,
+    ) -> AbiResult<ReaderBox> {
         let cx = ForeignContext::context(cx);
         self.0.call("decode", |filter| {
             let params: Params = document::read(&params)?;
@@ -67,7 +79,13 @@ impl Filter for ForeignFilter {
         Ok(Box::new(ForeignSink(sink)))
     }
 
-    fn decode(&self, cx: &Context, stream: &str, params: &Map<String, Value>, input: Reader) -> Result<Reader> {
+    fn decode(
+        &self,
+        cx: &Context,
+        stream: &str,
+        params: &Map<String, Value>,
+        input: Reader,
+    ) -> Result<Reader> {
         let params = document::write(&Params { params: params.clone() });
         let input = FfiReader::boxed(input);
         let reader = received(self.0.decode(FfiContext::boxed(cx), stream.into(), params, input))?;

@@ -53,7 +53,8 @@ fn discard<T>(value: T) {
 }
 
 fn gone(what: &str) -> AbiError {
-    Error::new(ErrorKind::Broken, format!("`{what}` was called on something that has ended or panicked")).into()
+    Error::new(ErrorKind::Broken, format!("`{what}` was called on something that has ended or panicked"))
+        .into()
 }
 
 /// An object that is used from one thread at a time.

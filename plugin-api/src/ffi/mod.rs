@@ -56,7 +56,8 @@ impl From<Error> for AbiError {
 impl From<AbiError> for Error {
     fn from(error: AbiError) -> Self {
         document::read(&error.document).unwrap_or_else(|unreadable| {
-            Error::new(crate::ErrorKind::Broken, "the other side returned an unreadable error").because(&unreadable)
+            Error::new(crate::ErrorKind::Broken, "the other side returned an unreadable error")
+                .because(&unreadable)
         })
     }
 }

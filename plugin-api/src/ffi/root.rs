@@ -9,7 +9,7 @@ use abi_stable::StableAbi;
 use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
 pub use abi_stable::library::LibHeader;
 use abi_stable::library::{
-    AbiHeaderRef, CheckTypeLayout, RootModule, RootModuleResult, __call_root_module_loader,
+    __call_root_module_loader, AbiHeader, AbiHeaderRef, CheckTypeLayout, RootModule, RootModuleResult,
 };
 use abi_stable::prefix_type::PrefixTypeTrait;
 use abi_stable::sabi_types::VersionStrings;
@@ -84,15 +84,17 @@ fn make<P: Plugin>(options: RStr<'_>, cx: ContextBox) -> Result<P> {
 
 fn read_options<P: Plugin>(document: &str) -> Result<P::Options> {
     let options: serde_json::Value = document::read(document)?;
-    serde_json::from_value(options).map_err(|error| {
-        Error::new(ErrorKind::Config, "an option can't be read").because(&error)
-    })
+    serde_json::from_value(options)
+        .map_err(|error| Error::new(ErrorKind::Config, "an option can't be read").because(&error))
 }
 
 // For each kind: the constructor, the loader of the root, and the header that the macro exports.
 macro_rules! kind {
     ($kind:ident, $author:ident, $boxed:ty, $wrap:expr, $make:ident, $header:ident) => {
-        extern "C" fn $make<P: Plugin + $author + 'static>(options: RStr<'_>, cx: ContextBox) -> AbiResult<$boxed> {
+        extern "C" fn $make<P: Plugin + $author + 'static>(
+            options: RStr<'_>,
+            cx: ContextBox,
+        ) -> AbiResult<$boxed> {
             guard("new", || Ok($wrap(make::<P>(options, cx)?)))
         }
 
@@ -113,7 +115,14 @@ macro_rules! kind {
 
 kind!(source, Source, SourceBox, |source: P| FfiSource::boxed(Box::new(source)), make_source, source_header);
 kind!(filter, Filter, FilterBox, |filter: P| FfiFilter::boxed(Box::new(filter)), make_filter, filter_header);
-kind!(storage, Storage, StorageBox, |storage: P| FfiStorage::boxed(Arc::new(storage)), make_storage, storage_header);
+kind!(
+    storage,
+    Storage,
+    StorageBox,
+    |storage: P| FfiStorage::boxed(Arc::new(storage)),
+    make_storage,
+    storage_header
+);
 kind!(
     notifier,
     Notifier,
@@ -140,14 +149,17 @@ impl Root {
     pub unsafe fn from_header(header: *const LibHeader, plugin_is_older: bool) -> Result<Self> {
         let misfit = |what: String| {
             // abi_stable's report of a misfit runs to thousands of lines; the first ones name the type.
-            let start: Vec<&str> = what.lines().map(str::trim).filter(|line| !line.is_empty()).take(3).collect();
+            let start: Vec<&str> =
+                what.lines().map(str::trim).filter(|line| !line.is_empty()).take(3).collect();
             Error::new(ErrorKind::Unsupported, "its binary interface differs from this host's")
                 .detail("layout", start.join(" "))
                 .hint("Rebuild the plugin against the released windlass-plugin-api.")
         };
-        // SAFETY: the caller vouches for the pointer. `AbiHeaderRef` is a transparent reference to the header's first
-        // field, which `upgrade` checks (magic, abi_stable version) before it touches the rest.
-        let abi_header: AbiHeaderRef = unsafe { std::mem::transmute(&*header) };
+        // SAFETY: the caller vouches for the pointer. Only the header's first field is looked at here: its magic and its
+        // abi_stable version are checked by `upgrade` before the rest is touched.
+        let first: &'static AbiHeader = unsafe { &*header.cast::<AbiHeader>() };
+        // SAFETY: `AbiHeaderRef` is `repr(transparent)` over abi_stable's own transparent reference; it has no constructor.
+        let abi_header: AbiHeaderRef = unsafe { std::mem::transmute(first) };
         let header = abi_header.upgrade().map_err(|error| misfit(error.to_string()))?;
         let root = if plugin_is_older {
             let layout = header.layout().ok_or_else(|| misfit("no layout in it".to_owned()))?;
