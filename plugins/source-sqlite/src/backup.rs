@@ -11,7 +11,7 @@ use crate::facts::Facts;
 use crate::options::{Mode, Options, WhenLocked};
 use crate::place::Place;
 use crate::reading::{Journal, Reading};
-use crate::sibling::{self, Sibling};
+use crate::sibling;
 use crate::{PAGES, SQL, connect, copy, dump, pages};
 
 /// Growth of the `-wal` during a backup that is worth telling.
@@ -82,9 +82,7 @@ pub fn backup(cx: &Context, options: &Options, out: &dyn Outputs) -> Result<Cont
         ..Contents::default()
     };
     if reading.journal == Journal::Rollback && options.when_locked == WhenLocked::Copy {
-        let copy = copy::make(cx, &place, &reading, facts.bytes())?;
-        drop(reading);
-        from_copy(cx, options, &copy, &facts, out)?;
+        from_copy(cx, options, &place, reading, &facts, out)?;
     } else {
         let mut sink = create(options.mode, &facts, out)?;
         from_transaction(cx, options.mode, reading.conn(), &facts, &mut *sink)?;
@@ -109,20 +107,23 @@ fn create(mode: Mode, facts: &Facts, out: &dyn Outputs) -> Result<Box<dyn Sink>>
 fn from_copy(
     cx: &Context,
     options: &Options,
-    copy: &Sibling,
+    place: &Place,
+    reading: Reading,
     facts: &Facts,
     out: &dyn Outputs,
 ) -> Result<()> {
-    let mut sink = create(options.mode, facts, out)?;
-    match options.mode {
-        Mode::Pages => {
-            pages::of_file(cx, &copy.file, facts.bytes(), &mut sink)?;
+    let mut sink = copy::and_take(cx, place, reading, facts.bytes(), |copy, mark| {
+        let mut sink = create(options.mode, facts, out)?;
+        match options.mode {
+            Mode::Pages => pages::of_file(cx, &copy.file, facts.bytes(), &mut sink, |at| mark.wait(cx, at))?,
+            Mode::Sql => {
+                mark.wait_whole(cx)?;
+                let conn = connect::open_still(cx, &copy.path)?;
+                from_transaction(cx, options.mode, &conn, facts, &mut *sink)?;
+            }
         }
-        Mode::Sql => {
-            let conn = connect::open_still(cx, &copy.path)?;
-            from_transaction(cx, options.mode, &conn, facts, &mut *sink)?;
-        }
-    }
+        Ok(sink)
+    })?;
     sink.finish()?;
     Ok(())
 }

@@ -41,19 +41,29 @@ fn emit(cx: &Context, piece: &mut Vec<u8>, sink: &mut dyn Write) -> Result<u64> 
     Ok(count)
 }
 
-/// Writes the first `bytes` bytes of `file`.
-pub fn of_file(cx: &Context, file: &File, bytes: u64, sink: &mut dyn Write) -> Result<u64> {
+/// Writes the first `bytes` bytes of `file`, which is still being filled: `more` waits until there is something behind a
+/// place and says up to where.
+pub fn of_file(
+    cx: &Context,
+    file: &File,
+    bytes: u64,
+    sink: &mut dyn Write,
+    more: impl Fn(u64) -> Result<u64>,
+) -> Result<()> {
     let mut piece = vec![0; PIECE];
-    let mut at = 0;
+    let (mut at, mut there) = (0, 0);
     while at < bytes {
         cx.go_on()?;
-        let want = usize::try_from(bytes - at).unwrap_or(PIECE).min(PIECE);
+        if at == there {
+            there = more(at)?.min(bytes);
+        }
+        let want = usize::try_from(there - at).unwrap_or(PIECE).min(PIECE);
         let part = &mut piece[..want];
         file.read_exact_at(part, at)?;
         sink.write_all(part)?;
         at += want as u64;
     }
-    Ok(at)
+    Ok(())
 }
 
 /// Reads `input` to its end-of-file into `file`, and returns how many bytes came.

@@ -3,7 +3,11 @@
 //! Nothing is touched before the stream has been read to its end-of-file and the sibling has been checked. How the
 //! sibling becomes the target depends on what is there, and is in `apply`.
 
-use windlass_plugin_api::{Context, Error, ErrorKind, Inputs, RestoreMode, RestoreOptions, Restored, Result};
+use std::thread;
+
+use windlass_plugin_api::{
+    Context, During, Error, ErrorKind, Inputs, RestoreMode, RestoreOptions, Restored, Result,
+};
 
 use crate::apply;
 use crate::image::Image;
@@ -37,10 +41,26 @@ pub fn restore(
     }
     drop(reader);
     let image = Image::new(sibling, how.contents.as_ref())?;
-    let mut notes = image.check(cx)?;
+    let mut notes = check(cx, &image, &found)?;
     let work = apply::Work { cx, options, how, place: &place };
     notes.extend(work.apply(image)?);
     Ok(Restored { place: place.path.display().to_string(), notes, ..Restored::default() })
+}
+
+/// Checks the image. Where it will be renamed into place it must be durable too, and that waits for the disk, not for us.
+fn check(cx: &Context, image: &Image, found: &Found) -> Result<Vec<String>> {
+    thread::scope(|scope| {
+        let renamed = matches!(found, Found::Missing { .. });
+        let durable = renamed.then(|| scope.spawn(|| image.sibling.file.sync_all()));
+        let notes = image.check(cx)?;
+        // The kernel tells a failed write once: a later sync would know nothing of it.
+        match durable.map(thread::ScopedJoinHandle::join) {
+            Some(Ok(synced)) => synced.during("can't make the restored file durable")?,
+            Some(Err(_)) => return Err(Error::failed("the syncing thread panicked")),
+            None => {}
+        }
+        Ok(notes)
+    })
 }
 
 /// The only stream, and its format.

@@ -1,32 +1,17 @@
-//! Backups of pages: the bytes, the source that stays as it was, locks, and what dead runs left.
+//! Backups of pages: the bytes, the source that stays as it was, and what dead runs left.
 
 mod common;
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
-use std::time::Duration;
 
-use common::{Fixture, Other, add, backup, fill, fingerprint, leftovers, restore, source, state};
+use common::{Fixture, Other, add, backup, database, fill, fingerprint, leftovers, restore, source, state};
 use rusqlite::Connection;
-use serde_json::{Value, json};
-use windlass_plugin_api::{
-    Contents, ErrorKind, Finished, Outputs, RestoreMode, Result, Sink, Source, StreamInfo,
-};
+use serde_json::json;
+use windlass_plugin_api::{ErrorKind, Finished, Outputs, RestoreMode, Result, Sink, Source, StreamInfo};
 use windlass_testkit::{SourceFixture, TestHost};
-
-/// A database in `folder`, in WAL mode or not, filled by `rows` rows, closed.
-fn database(folder: &Path, settings: &str, rows: u32) -> std::path::PathBuf {
-    let path = folder.join("shop.db");
-    let conn = Connection::open(&path).unwrap();
-    conn.execute_batch(settings).unwrap();
-    fill(&conn, rows);
-    path
-}
 
 #[test]
 fn pages_are_the_file_byte_by_byte_at_any_page_size() {
@@ -141,212 +126,6 @@ fn a_closed_wal_database_gets_no_companions() {
 }
 
 #[test]
-fn root_leaves_the_database_of_another_user_to_its_owner() {
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    chown(folder.path(), Some(12345), Some(12345)).unwrap();
-    let path = database(folder.path(), "PRAGMA journal_mode = WAL", 100);
-    chown(&path, Some(12345), Some(12345)).unwrap();
-    let before = state(&path);
-    // While the backup runs, companions exist; they must be the owner's.
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let (look, place) = (seen.clone(), path.clone());
-    let out = Watched::new(move || {
-        for suffix in ["-wal", "-shm"] {
-            let name = format!("{}{suffix}", place.display());
-            look.lock().unwrap().push(fs::metadata(name).map(|found| found.uid()).unwrap_or(12345));
-        }
-    });
-    let host = TestHost::new();
-    source(&json!({ "path": path }), &host.context()).backup(&host.context(), &out).unwrap();
-    assert_eq!(*seen.lock().unwrap(), [12345, 12345]);
-    assert_eq!(state(&path), before);
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-}
-
-/// A storage that does something at its first byte.
-struct Watched(Mutex<Option<Box<dyn FnOnce() + Send>>>);
-
-impl Watched {
-    fn new(look: impl FnOnce() + Send + 'static) -> Self {
-        Self(Mutex::new(Some(Box::new(look))))
-    }
-}
-
-impl Outputs for Watched {
-    fn create(&self, _: &str, _: StreamInfo) -> Result<Box<dyn Sink>> {
-        Ok(Box::new(WatchedSink(self.0.lock().unwrap().take())))
-    }
-}
-
-struct WatchedSink(Option<Box<dyn FnOnce() + Send>>);
-
-impl Write for WatchedSink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(look) = self.0.take() {
-            look();
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Sink for WatchedSink {
-    fn finish(&mut self) -> Result<Finished> {
-        Ok(Finished::default())
-    }
-}
-
-/// A storage that takes no byte behind the first piece until it is told to, and keeps what it got.
-#[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<GateState>, Condvar)>);
-
-#[derive(Default)]
-struct GateState {
-    arrived: bool,
-    open: bool,
-    bytes: Vec<u8>,
-}
-
-impl Gate {
-    fn wait_arrived(&self) {
-        let state = self.0.0.lock().unwrap();
-        let (_state, late) =
-            self.0.1.wait_timeout_while(state, Duration::from_secs(60), |state| !state.arrived).unwrap();
-        assert!(!late.timed_out());
-    }
-
-    fn open(&self) {
-        self.0.0.lock().unwrap().open = true;
-        self.0.1.notify_all();
-    }
-}
-
-impl Outputs for Gate {
-    fn create(&self, _: &str, _: StreamInfo) -> Result<Box<dyn Sink>> {
-        Ok(Box::new(self.clone()))
-    }
-}
-
-impl Write for Gate {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut state = self.0.0.lock().unwrap();
-        state.arrived = true;
-        self.0.1.notify_all();
-        let (mut state, late) =
-            self.0.1.wait_timeout_while(state, Duration::from_secs(60), |state| !state.open).unwrap();
-        assert!(!late.timed_out(), "nobody opened the gate");
-        state.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Sink for Gate {
-    fn finish(&mut self) -> Result<Finished> {
-        Ok(Finished::default())
-    }
-}
-
-/// Backs up behind a gate, calls `meanwhile` while the upload stands still, and returns the snapshot's bytes.
-fn during_upload(options: &Value, meanwhile: impl FnOnce()) -> (Vec<u8>, Contents) {
-    let (gate, host) = (Gate::default(), TestHost::new());
-    let contents = thread::scope(|scope| {
-        let run = scope.spawn(|| source(options, &host.context()).backup(&host.context(), &gate).unwrap());
-        gate.wait_arrived();
-        meanwhile();
-        gate.open();
-        run.join().unwrap()
-    });
-    let bytes = std::mem::take(&mut gate.0.0.lock().unwrap().bytes);
-    (bytes, contents)
-}
-
-#[test]
-fn writers_go_on_during_an_upload_and_the_snapshot_is_of_its_beginning() {
-    for (settings, mode) in [
-        ("PRAGMA journal_mode = WAL", "pages"),
-        ("PRAGMA journal_mode = WAL", "sql"),
-        ("PRAGMA journal_mode = DELETE", "pages"),
-        ("PRAGMA journal_mode = DELETE", "sql"),
-    ] {
-        let folder = tempfile::tempdir().unwrap();
-        let path = database(folder.path(), settings, 10_000);
-        let mut other = Other::open(&path);
-        let before = fingerprint(&path);
-        let (bytes, contents) =
-            during_upload(&json!({ "path": path, "mode": mode, "busy_timeout": 5 }), || {
-                assert_eq!(other.ask("UPDATE goods SET name = 'later'"), "done");
-                assert_eq!(other.ask("DELETE FROM log"), "done");
-                other.ask("PRAGMA wal_checkpoint(PASSIVE)");
-            });
-        let target = folder.path().join("target.db");
-        let format = contents.details["stream_format"].as_str().unwrap();
-        common::restore_as(format, &json!({ "path": target }), &bytes, RestoreMode::Fail).unwrap();
-        assert_eq!(fingerprint(&target), before, "{settings} {mode}");
-        assert_eq!(other.ask("SELECT count(*) FROM goods WHERE name = 'later'"), "10000");
-        assert!(leftovers(folder.path()).is_empty());
-    }
-}
-
-#[test]
-fn holding_the_lock_makes_writers_wait_until_the_upload_has_ended() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = database(folder.path(), "PRAGMA journal_mode = DELETE", 10_000);
-    let mut other = Other::open(&path);
-    assert_eq!(other.ask("PRAGMA busy_timeout = 50"), "50");
-    let before = fs::read(&path).unwrap();
-    let (bytes, _) = during_upload(&json!({ "path": path, "when_locked": "hold" }), || {
-        assert_eq!(other.ask("DELETE FROM log"), "error: database is locked");
-        // No copy is made beside the database.
-        assert!(leftovers(folder.path()).is_empty());
-    });
-    assert!(bytes == before);
-    assert_eq!(other.ask("DELETE FROM log"), "done");
-}
-
-#[test]
-fn a_stream_of_commits_never_tears_a_backup() {
-    for settings in ["PRAGMA journal_mode = WAL", "PRAGMA journal_mode = DELETE"] {
-        let folder = tempfile::tempdir().unwrap();
-        let path = database(folder.path(), settings, 3000);
-        let conn = Connection::open(&path).unwrap();
-        conn.execute_batch("CREATE TABLE pair(a, b); INSERT INTO pair VALUES (0, 0)").unwrap();
-        drop(conn);
-        // Both ends of the file change in one transaction; a torn copy would hold two different numbers.
-        let mut other = Other::open(&path);
-        for round in 0..15 {
-            let work = "INSERT INTO goods(name, picture) SELECT 'w', randomblob(3000) FROM goods LIMIT 50";
-            for sql in
-                ["BEGIN IMMEDIATE", "UPDATE pair SET a = a + 1", work, "UPDATE pair SET b = b + 1", "COMMIT"]
-            {
-                other.tell(sql);
-            }
-            let (bytes, _) = backup(&json!({ "path": path })).unwrap();
-            let target = folder.path().join(format!("target{round}.db"));
-            restore(&json!({ "path": target }), &bytes, RestoreMode::Fail).unwrap();
-            let conn = Connection::open(&target).unwrap();
-            let (a, b): (i64, i64) =
-                conn.query_row("SELECT a, b FROM pair", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-            assert_eq!(a, b);
-            let check: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
-            assert_eq!(check, "ok");
-            for _ in 0..5 {
-                assert_eq!(other.read(), "done");
-            }
-        }
-    }
-}
-
-#[test]
 fn a_missing_database_is_told_and_never_made() {
     let folder = tempfile::tempdir().unwrap();
     let error = backup(&json!({ "path": folder.path().join("none.db") })).unwrap_err();
@@ -361,17 +140,6 @@ fn a_file_that_is_no_database_is_told() {
     fs::write(&path, "just some text, long enough to be looked at".repeat(100)).unwrap();
     assert_eq!(backup(&json!({ "path": path })).unwrap_err().kind, ErrorKind::Damaged);
     assert_eq!(backup(&json!({ "path": folder.path() })).unwrap_err().kind, ErrorKind::Config);
-}
-
-#[test]
-fn a_locked_database_is_told_with_who_holds_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = database(folder.path(), "", 10);
-    let mut other = Other::open(&path);
-    other.ask("BEGIN EXCLUSIVE");
-    let error = backup(&json!({ "path": path, "busy_timeout": 0.05 })).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Unavailable);
-    assert!(error.hint.unwrap().contains(&format!("pid {}", other.pid())));
 }
 
 #[test]
@@ -410,7 +178,7 @@ fn what_dead_runs_left_is_removed_and_what_lives_is_not() {
         fs::write(path, "x").unwrap();
     }
     fs::write(folder.join(".windlass-20260101T000000Z-dead-source.db-journal"), "x").unwrap();
-    let held = OpenOptions::new().read(true).custom_flags(0).open(&alive).unwrap();
+    let held = OpenOptions::new().read(true).open(&alive).unwrap();
     rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
     backup(&fixture.options()).unwrap();
     let mut left = fixture.leftovers();
@@ -432,47 +200,6 @@ fn a_failing_storage_leaves_no_copy_behind() {
     let error = source(&fixture.options(), &host.context()).backup(&host.context(), &out).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Full);
     assert!(fixture.leftovers().is_empty());
-}
-
-#[test]
-fn the_copy_is_readable_by_its_owner_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = database(folder.path(), "", 10_000);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    let modes = AtomicUsize::new(0);
-    during_upload(&json!({ "path": path }), || {
-        for name in leftovers(folder.path()) {
-            assert_eq!(fs::metadata(folder.path().join(name)).unwrap().mode() & 0o777, 0o600);
-            modes.fetch_add(1, Ordering::Relaxed);
-        }
-    });
-    assert_eq!(modes.into_inner(), 1);
-}
-
-#[test]
-fn probe_tells_how_long_writers_wait() {
-    let folder = tempfile::tempdir().unwrap();
-    let host = TestHost::new();
-    let path = database(folder.path(), "", 100);
-    let probe = |options: Value| source(&options, &host.context()).probe(&host.context()).unwrap();
-    let copy = probe(json!({ "path": path }));
-    assert!(copy.notes[0].contains("when_locked = \"copy\"") && copy.notes[0].contains(" s,"), "{copy:?}");
-    assert_eq!(copy.estimate_bytes, Some(fs::metadata(&path).unwrap().len()));
-    let hold = probe(json!({ "path": path, "when_locked": "hold" }));
-    assert!(hold.warnings[0].contains("every writer waits"), "{hold:?}");
-    Connection::open(&path).unwrap().execute_batch("PRAGMA journal_mode = WAL").unwrap();
-    assert!(probe(json!({ "path": path })).notes[0].contains("`-wal` file grows"));
-}
-
-#[test]
-fn a_wal_that_grew_is_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = database(folder.path(), "PRAGMA journal_mode = WAL", 10_000);
-    let mut other = Other::open(&path);
-    let (_, contents) = during_upload(&json!({ "path": path }), || {
-        other.ask("UPDATE goods SET picture = randomblob(300)");
-    });
-    assert!(contents.warnings[0].contains("-wal"), "{contents:?}");
 }
 
 #[test]
@@ -583,96 +310,4 @@ fn rows_added_behind_the_backup_are_not_in_it() {
     add(&Connection::open(fixture.source()).unwrap(), 5);
     restore(&fixture.target_options(), &bytes, RestoreMode::Fail).unwrap();
     assert_eq!(fixture.target_fingerprint(), before);
-}
-
-/// A command that this test program runs as a user without rights, if the tests run as root and can.
-fn as_nobody(name: &str) -> Option<std::process::Command> {
-    let program = std::env::current_exe().unwrap();
-    let mut command = std::process::Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
-    command.args([name, "--exact", "--ignored", "--nocapture"]);
-    let can = rustix::process::geteuid().is_root()
-        && std::process::Command::new("setpriv")
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-            .arg(&program)
-            .arg("--list")
-            .stdout(std::process::Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success());
-    can.then_some(command)
-}
-
-#[test]
-fn a_wal_database_in_a_folder_without_rights_is_read_where_that_is_safe() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let path = database(folder.path(), "PRAGMA journal_mode = WAL", 100);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    let Some(mut reader) = as_nobody("reading_without_rights") else { return };
-    let before = state(&path);
-    let out = folder.path().join("out");
-    fs::write(&out, "").unwrap();
-    fs::set_permissions(&out, fs::Permissions::from_mode(0o666)).unwrap();
-    reader.env("WINDLASS_TEST_DB", &path).env("WINDLASS_TEST_STREAM", &out);
-    assert!(reader.output().unwrap().status.success());
-    assert!(fs::read(&out).unwrap() == before.5);
-    assert_eq!(state(&path), before);
-    assert_eq!(leftovers(folder.path()).len() + fs::read_dir(folder.path()).unwrap().count(), 2);
-    // With something in the -wal and nobody who has it open, it can't be read without making a file.
-    let mut other = Other::open(&path);
-    other.ask("INSERT INTO log VALUES ('x')");
-    other.kill();
-    fs::remove_file(folder.path().join("shop.db-shm")).unwrap();
-    let output = reader.output().unwrap();
-    assert!(!output.status.success());
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains("Denied") && told.contains("-shm"), "{told}");
-}
-
-/// Not a test: backs up `WINDLASS_TEST_DB` into `WINDLASS_TEST_STREAM` as another user.
-#[test]
-#[ignore = "the child of another test"]
-fn reading_without_rights() {
-    let Some(path) = std::env::var_os("WINDLASS_TEST_DB") else { return };
-    let (bytes, _) = backup(&json!({ "path": Path::new(&path) })).unwrap();
-    fs::write(std::env::var_os("WINDLASS_TEST_STREAM").unwrap(), bytes).unwrap();
-}
-
-#[test]
-fn a_full_disk_is_told_and_the_half_copy_goes() {
-    // A file system of a few pages, if this process may mount one.
-    let folder = tempfile::tempdir().unwrap();
-    let script = "mount -t tmpfs -o size=3m none \"$0\" && shift 0 && exec \"$@\"";
-    let mut command = std::process::Command::new("unshare");
-    command.args(["--mount", "sh", "-c", script]).arg(folder.path()).arg(std::env::current_exe().unwrap());
-    command.args(["backing_up_on_a_full_disk", "--exact", "--ignored", "--nocapture"]);
-    let output = command.env("WINDLASS_TEST_DB", folder.path().join("shop.db")).output();
-    let Ok(output) = output else { return };
-    let told =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    if told.contains("running 1 test") {
-        assert!(output.status.success(), "{told}");
-    }
-}
-
-/// Not a test: the database takes two thirds of the file system.
-#[test]
-#[ignore = "the child of another test"]
-fn backing_up_on_a_full_disk() {
-    let Some(path) = std::env::var_os("WINDLASS_TEST_DB") else { return };
-    let path = Path::new(&path);
-    let folder = path.parent().unwrap();
-    let conn = Connection::open(path).unwrap();
-    conn.execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES (randomblob(2000000))").unwrap();
-    drop(conn);
-    let error = backup(&json!({ "path": path })).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Full, "{error}");
-    assert!(error.hint.unwrap().contains("hold"));
-    assert!(leftovers(folder).is_empty());
-    let (bytes, _) = backup(&json!({ "path": path, "when_locked": "hold" })).unwrap();
-    let before = fingerprint(path);
-    let error = restore(&json!({ "path": path }), &bytes, RestoreMode::Replace).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Full, "{error}");
-    assert!(leftovers(folder).is_empty());
-    assert_eq!(fingerprint(path), before);
 }

@@ -66,6 +66,15 @@ pub fn leftovers(folder: &Path) -> Vec<String> {
     names.filter(|name| name.starts_with(".windlass")).collect()
 }
 
+/// A database in `folder`, in WAL mode or not, filled by `rows` rows, closed.
+pub fn database(folder: &Path, settings: &str, rows: u32) -> PathBuf {
+    let path = folder.join("shop.db");
+    let conn = Connection::open(&path).unwrap();
+    conn.execute_batch(settings).unwrap();
+    fill(&conn, rows);
+    path
+}
+
 /// Makes tables, an index, a view and a trigger, and `rows` rows of about 300 bytes.
 pub fn fill(conn: &Connection, rows: u32) {
     conn.execute_batch(
