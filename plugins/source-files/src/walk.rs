@@ -38,6 +38,8 @@ impl Listing {
     /// Lists `folder`, sorted by the bytes of the names. A type that the file system doesn't tell is looked up.
     pub fn read(folder: impl AsFd) -> io::Result<Self> {
         let folder = folder.as_fd();
+        // A descriptor remembers how far it was read: one that was listed before would seem to be empty.
+        rustix::fs::seek(folder, rustix::fs::SeekFrom::Start(0))?;
         let mut listing = Self::default();
         let mut room = Vec::with_capacity(32 * 1024);
         let mut entries = RawDir::new(folder, room.spare_capacity_mut());

@@ -59,6 +59,16 @@ fn a_root_goes_back_to_where_it_was() {
 }
 
 #[test]
+fn mode_replace_makes_a_root_in_its_own_place_equal() {
+    let snapshot = Snapshot::new();
+    let before = picture(&snapshot.root());
+    fs::write(snapshot.root().join("new"), "new").unwrap();
+    let how = how(RestoreMode::Replace, Some(snapshot.contents.clone()), &[]);
+    restore(json!({ "roots": snapshot.root() }), &snapshot.stream, &how).unwrap();
+    assert_eq!(picture(&snapshot.root()), before);
+}
+
+#[test]
 fn a_single_root_can_be_restored_to_another_one_that_is_named() {
     let snapshot = Snapshot::new();
     let how = how(RestoreMode::Fail, Some(snapshot.contents.clone()), &[]);
