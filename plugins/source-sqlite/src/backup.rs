@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::Connection;
-use windlass_plugin_api::{Contents, Context, Outputs, Probe, Result, Sink, StreamInfo};
+use windlass_plugin_api::{Contents, Context, ErrorKind, Outputs, Probe, Result, Sink, StreamInfo};
 
 use crate::facts::Facts;
 use crate::options::{Mode, Options, WhenLocked};
@@ -23,7 +23,8 @@ pub fn probe(cx: &Context, options: &Options) -> Result<Probe> {
     sibling::sweep(&place);
     let mut probe = Probe { versions: versions(), ..Probe::default() };
     let reading = match Reading::begin(cx, &place, options.patience()?, false) {
-        Err(_) if place.companion_bytes("-journal") > 0 => {
+        // What SQLite answers to a reader that may not write where a journal must be rolled back.
+        Err(error) if error.kind == ErrorKind::Denied && place.companion_bytes("-journal") > 0 => {
             probe.warnings.push(
                 "A writer died in the middle of a transaction; the backup will roll its journal back first."
                     .to_owned(),

@@ -25,18 +25,28 @@ pub fn write(work: &Work<'_>, image: &Image, why: &str) -> Result<Vec<String>> {
     let _claim = Claim::new(work.place)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
     let mut conn = connect::open(work.cx, &work.place.path, flags, work.options.patience()?).sql(DOING)?;
+    let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0)).sql(DOING)?;
     take(&conn).map_err(|error| refused(work, &error, why))?;
+    let outcome = write_alone(work, image, &mut conn, why);
+    if outcome.is_err() && mode == "wal" {
+        // The rows are as they were; so that the mode is too.
+        let _ = conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()));
+    }
+    outcome
+}
+
+fn write_alone(work: &Work<'_>, image: &Image, conn: &mut Connection, why: &str) -> Result<Vec<String>> {
     work.nobody_holds(&format!("must be written alone, for {why}"))?;
     let mut notes = Vec::new();
     let tables: bool =
         conn.query_row("SELECT count(*) > 0 FROM sqlite_schema", [], |row| row.get(0)).sql(DOING)?;
     if work.options.safety_copy && tables {
         let sibling = work.safety_sibling()?;
-        save(work.cx, &conn, &sibling)?;
+        save(work.cx, conn, &sibling)?;
         notes.push(work.keep_safety(sibling)?);
     }
     let source = image.connect(work.cx)?;
-    copy(work.cx, &source, &mut conn)?;
+    copy(work.cx, &source, conn)?;
     Ok(notes)
 }
 

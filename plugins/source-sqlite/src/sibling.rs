@@ -12,11 +12,15 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 use windlass_plugin_api::{Context, During, Error, ErrorKind, Result};
 
 use crate::place::{COMPANIONS, Place};
 
 const PREFIX: &str = ".windlass-";
+
+/// How often a file is made that another run's sweep removes again.
+const ATTEMPTS: u32 = 5;
 
 /// So much of the database's name goes into the sibling's, for file systems that allow 255 bytes.
 const NAME_BYTES: usize = 150;
@@ -38,25 +42,27 @@ impl Sibling {
         name.push(tail(&place.name));
         let path = place.folder.join(name);
         let doing = || format!("can't make a file beside `{}`", place.path.display());
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-            .open(&path)
-            .map_err(|error| {
-                Error::from(error).during(doing()).hint("Its folder must be writable, with room for a copy.")
-            })?;
-        let sibling = Self { path, file, kept: false };
-        flock(&sibling.file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(io::Error::from)
-            .during_with(doing)?;
-        // Between its creation and the lock, another run's sweep may have taken it for a dead one's.
-        if sibling.file.metadata()?.nlink() == 0 {
-            return Err(Error::new(ErrorKind::Unavailable, "another run removed our file").during(doing()));
+        for _ in 0..ATTEMPTS {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+                .open(&path)
+                .during_with(doing)
+                .map_err(|error| error.hint("Its folder must be writable, with room for a copy."))?;
+            match flock(&file, FlockOperation::LockExclusive) {
+                // Where there are no locks, what a dead run left is never taken for dead, and stays.
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOLCK | Errno::NOSYS) => {}
+                Err(error) => return Err(io::Error::from(error)).during_with(doing),
+            }
+            // Between its creation and the lock, another run's sweep may have taken it for a dead one's.
+            if file.metadata()?.nlink() > 0 {
+                return Ok(Self { path, file, kept: false });
+            }
         }
-        Ok(sibling)
+        Err(Error::new(ErrorKind::Unavailable, "another run goes on removing it").during(doing()))
     }
 
     /// Its size in bytes.

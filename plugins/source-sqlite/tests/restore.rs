@@ -144,6 +144,22 @@ fn another_page_size_is_written_only_when_nobody_has_the_target_open() {
 }
 
 #[test]
+fn a_refused_target_keeps_its_journal_mode() {
+    let folder = tempfile::tempdir().unwrap();
+    let origin = made(&folder.path().join("new.db"), "PRAGMA page_size = 512", 30);
+    let target = made(&folder.path().join("live.db"), "PRAGMA journal_mode = WAL", 10);
+    let (bytes, _) = backup(&json!({ "path": origin })).unwrap();
+    // It holds no lock, so SQLite alone would not see it.
+    let mut holder = holder(&target);
+    assert_eq!(restore(&json!({ "path": target }), &bytes, REPLACE).unwrap_err().kind, ErrorKind::Refused);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    let mode: String =
+        Connection::open(&target).unwrap().query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+    assert_eq!(mode, "wal");
+}
+
+#[test]
 fn another_encoding_is_another_shape() {
     let folder = tempfile::tempdir().unwrap();
     let origin = made(&folder.path().join("new.db"), "PRAGMA encoding = 'UTF-16'", 30);
