@@ -85,7 +85,7 @@ pub struct PluginInfo {
     /// The option that a URL's part behind the scheme and colon goes to; without it the whole URL goes to `url`.
     #[serde(default)]
     pub url_option: Option<String>,
-    /// Of a source: the stream formats that it can restore.
+    /// Of a source: the stream formats that it can restore; `*` stands for any.
     #[serde(default)]
     pub reads: Vec<String>,
     /// Of a source: the stream formats that it writes.
@@ -131,6 +131,11 @@ impl PluginInfo {
     /// `zstd` for ours, `vendor/name` for others': how a config names it.
     pub fn short_name(&self) -> String {
         if self.vendor == "windlass" { self.name.clone() } else { self.full_name() }
+    }
+
+    /// Whether it, a source, can restore streams of `stream_format`.
+    pub fn can_read(&self, stream_format: &str) -> bool {
+        self.reads.iter().any(|format| format == stream_format || format == "*")
     }
 
     /// `windlass/zstd`: how a manifest names it.

@@ -126,7 +126,7 @@ fn bare(session: &Session, arguments: &Restore, input: &Path, to: &Chosen) -> Ou
         Ok(Box::new(file))
     };
     let format = arguments.format.clone().or_else(|| to.info.reads.first().cloned()).unwrap_or_default();
-    if !to.info.reads.contains(&format) {
+    if !to.info.can_read(&format) {
         return Err(Failure::usage(format!("it doesn't read the format `{format}`"))
             .at(to.stage())
             .hint(format!("It reads {}.", to.info.reads.join(", "))));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use windlass_plugin_api::{Context, ErrorKind, Filter, Kind, PluginInfo, Source};
+use windlass_plugin_api::{Context, Filter, Kind, PluginInfo, Source};
 
 use super::chain::Stacked;
 use super::outputs::OpenStorage;
@@ -203,18 +203,6 @@ impl Engine {
             Ok(Stacked { applied: applied.clone(), ..self.open_filter(&chosen, cx)? })
         };
         applied.iter().map(open).collect()
-    }
-
-    /// The source plugins that read `format`, or an error that names it.
-    pub fn reader_of(&self, format: &str) -> Outcome<Arc<PluginInfo>> {
-        self.registry.readers_of(format).into_iter().next().ok_or_else(|| {
-            let error = windlass_plugin_api::Error::new(
-                ErrorKind::Unsupported,
-                format!("no installed source plugin reads the stream format `{format}`"),
-            );
-            let known = self.registry.names(Kind::Source).join(", ");
-            Failure::from(error).hint(format!("Installed sources: {known}."))
-        })
     }
 
     /// Tells the user something about a pipeline.

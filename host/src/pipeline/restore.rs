@@ -179,7 +179,7 @@ pub(super) fn streams(
 
 /// Whatever the manifest says of its source: the one that is restored to must read the formats.
 fn check_formats(to: &Chosen, manifest: &Manifest) -> Outcome<()> {
-    let unread = manifest.streams.iter().find(|stream| !to.info.reads.contains(&stream.stream_format));
+    let unread = manifest.streams.iter().find(|stream| !to.info.can_read(&stream.stream_format));
     let Some(stream) = unread else { return Ok(()) };
     let error = Error::new(
         ErrorKind::Unsupported,

@@ -80,12 +80,6 @@ impl Registry {
         self.info(kind, full.strip_prefix("windlass/").unwrap_or(full))
     }
 
-    /// The sources that can restore `stream_format`, in search order.
-    pub fn readers_of(&self, stream_format: &str) -> Vec<Arc<PluginInfo>> {
-        let infos = self.visible(Kind::Source).filter_map(|candidate| self.read(candidate).ok());
-        infos.filter(|info| info.reads.iter().any(|format| format == stream_format)).collect()
-    }
-
     /// The filter whose suffix is `suffix`.
     pub fn by_suffix(&self, suffix: &str) -> Option<Arc<PluginInfo>> {
         let mut infos = self.visible(Kind::Filter).filter_map(|candidate| self.read(candidate).ok());
