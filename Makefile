@@ -15,7 +15,7 @@ setup-bench: setup ## install what the benchmarks compare with
 	@.ci/setup.sh bench
 
 demo: ## build everything; back up, destroy and restore a database and a folder
-	cargo build --workspace
+	cargo build --workspace --lib --bins --example demo-writer
 	@examples/demo.sh $(TARGET)/debug
 
 test: setup ## everything that must hold, with the minutes of each phase
