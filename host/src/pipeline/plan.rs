@@ -13,7 +13,7 @@ use super::chain::Stacked;
 use super::outputs::OpenStorage;
 use super::watch::Limits;
 use crate::catalog::{AppliedFilter, hex};
-use crate::config::{Known, Secrets};
+use crate::config::Secrets;
 use crate::exit::{Exit, Failure, Outcome, Stage};
 use crate::plugins::Registry;
 use crate::report::{Event, Report};
