@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use windlass_plugin_api::{Context, Filter, Kind, PluginInfo, Source};
+use windlass_plugin_api::{Context, Error, ErrorKind, Filter, Kind, PluginInfo, Source};
 
 use super::chain::Stacked;
 use super::outputs::OpenStorage;
@@ -191,6 +191,9 @@ impl Engine {
     pub fn open_decoders(&self, applied: &[AppliedFilter], cx: &Context) -> Outcome<Vec<Stacked>> {
         let open = |applied: &AppliedFilter| -> Outcome<Stacked> {
             let info = self.registry.by_full_name(Kind::Filter, &applied.plugin).map_err(|error| {
+                // A plugin that is missing or broken is no damage of the snapshot. And what is installed instead would
+                // help with a typo, which this is not.
+                let error = Error { kind: ErrorKind::Unsupported, hint: None, ..error };
                 let failure = Failure::new(Exit::Failed, error);
                 failure.hint(format!(
                     "The snapshot was made with `{}` {}: install that plugin.",
