@@ -3,10 +3,10 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::path::Path;
 
-use common::{Ran, Sandbox, database};
+use common::Sandbox;
+use common::shop::Shop;
 
 /// What can happen to a stored object; the second argument is the same object of another snapshot.
 type Hurt = fn(&mut Vec<u8>, &[u8]);
@@ -26,166 +26,67 @@ const DAMAGE: [(&str, Hurt); 8] = [
     ("swapped", |bytes, other| *bytes = other.to_vec()),
 ];
 
-/// Two snapshots of a database, which has changed since.
-struct Shop {
-    sandbox: Sandbox,
-    /// The folder of the newest.
-    snapshot: PathBuf,
-    older: PathBuf,
-    target: Target,
-}
-
-/// The database as it was found.
-struct Target {
-    path: PathBuf,
-    bytes: Vec<u8>,
-    modified: SystemTime,
-}
-
-impl Shop {
-    fn new(filters: &str) -> Self {
-        let sandbox = Sandbox::new();
-        let path = sandbox.path("place/shop.db");
-        fs::create_dir(sandbox.path("place")).unwrap();
-        sandbox.config(&format!(
-            r#"
-            [source.shop]
-            plugin = "sqlite"
-            path = "{}"
-            [storage.nas]
-            plugin = "fs"
-            root = "{}"
-            [pipeline.shop]
-            source = "shop"
-            storage = ["nas"]
-            filters = [{filters}]
-            "#,
-            path.display(),
-            sandbox.path("store").display()
-        ));
-        database(&path, "delete", 100).close().unwrap();
-        sandbox.ok(&["backup", "shop"]);
-        let older = sandbox.object("shop", "");
-        database(&path, "delete", 400).close().unwrap();
-        sandbox.ok(&["backup", "shop", "--tag", "which=newer"]);
-        let ids = fs::read_dir(older.parent().unwrap()).unwrap().map(|id| id.unwrap().path());
-        let snapshot = ids.into_iter().find(|id| !older.starts_with(id)).unwrap();
-        database(&path, "delete", 3).close().unwrap();
-        let (bytes, modified) = (fs::read(&path).unwrap(), path.metadata().unwrap().modified().unwrap());
-        let target = Target { path, bytes, modified };
-        Self { sandbox, snapshot, older, target }
-    }
-
-    /// How `windlass verify` of the newest snapshot ends.
-    fn verify(&self, depth: &str) -> Ran {
-        let name = self.name();
-        let mut arguments = vec!["verify", name.as_str()];
-        arguments.extend((!depth.is_empty()).then_some(depth));
-        self.sandbox.run(&arguments)
-    }
-
-    fn name(&self) -> String {
-        format!("shop@{}", self.snapshot.file_name().unwrap().to_str().unwrap())
-    }
-
-    fn restore(&self) -> Ran {
-        self.sandbox.run(&["restore", &self.name(), "--mode", "replace", "--yes"])
-    }
-
-    /// Every depth notices it and names `object`; but `--quick` can't if it `keeps_size`.
-    #[track_caller]
-    fn is_noticed(&self, case: &str, object: &str, keeps_size: bool) {
-        for depth in ["--quick", "", "--full"] {
-            let ran = self.verify(depth);
-            if depth == "--quick" && keeps_size {
-                assert_eq!(ran.code, 0, "{case} {depth}: {}{}", ran.stdout, ran.stderr);
-                continue;
-            }
-            assert_eq!(ran.code, 4, "{case} {depth}: {}{}", ran.stdout, ran.stderr);
-            let said = ran.stdout + &ran.stderr;
-            assert!(said.contains(object), "{case} {depth}: `{object}` isn't named in:\n{said}");
+/// Every damage to `object`, one after the other. A restore must refuse each, but where it isn't `read`, only what
+/// its size tells.
+#[track_caller]
+fn every_damage_to(shop: &Shop, object: &str, is_read: bool) {
+    let path = shop.snapshot.join(object);
+    let good = fs::read(&path).unwrap();
+    let other = fs::read(shop.older.join(object)).unwrap();
+    let is_manifest = object == "manifest.json";
+    for (name, hurt) in &DAMAGE {
+        let case = format!("{object}: {name}");
+        let mut bytes = good.clone();
+        hurt(&mut bytes, &other);
+        assert_ne!(bytes, good, "{case}");
+        fs::write(&path, &bytes).unwrap();
+        let keeps_size = bytes.len() == good.len();
+        shop.is_noticed(&case, if is_manifest { "manifest" } else { object }, keeps_size && !is_manifest);
+        if is_read || !keeps_size {
+            shop.is_refused(&case);
         }
     }
-
-    /// A restore ends with exit 4, and the target is as it was.
-    #[track_caller]
-    fn is_refused(&self, case: &str) {
-        let ran = self.restore();
-        assert_eq!(ran.code, 4, "{case}: {}{}", ran.stdout, ran.stderr);
-        ran.error_line(case);
-        self.is_untouched(case);
+    if !is_manifest {
+        fs::remove_file(&path).unwrap();
+        shop.is_noticed("deleted", object, false);
+        shop.is_refused(&format!("{object}: deleted"));
     }
-
-    #[track_caller]
-    fn is_untouched(&self, case: &str) {
-        let target = &self.target;
-        assert!(fs::read(&target.path).unwrap() == target.bytes, "{case}: the target has changed");
-        assert_eq!(target.path.metadata().unwrap().modified().unwrap(), target.modified, "{case}");
-        assert_eq!(self.sandbox.files("place"), ["shop.db"], "{case}: something is left beside the target");
-    }
-
-    /// Every damage to `object`, one after the other. A restore must refuse each, but where it isn't `read`, only what
-    /// its size tells.
-    #[track_caller]
-    fn every_damage_to(&self, object: &str, is_read: bool) {
-        let path = self.snapshot.join(object);
-        let good = fs::read(&path).unwrap();
-        let other = fs::read(self.older.join(object)).unwrap();
-        let is_manifest = object == "manifest.json";
-        for (name, hurt) in &DAMAGE {
-            let case = format!("{object}: {name}");
-            let mut bytes = good.clone();
-            hurt(&mut bytes, &other);
-            assert_ne!(bytes, good, "{case}");
-            fs::write(&path, &bytes).unwrap();
-            let keeps_size = bytes.len() == good.len();
-            self.is_noticed(&case, if is_manifest { "manifest" } else { object }, keeps_size && !is_manifest);
-            if is_read || !keeps_size {
-                self.is_refused(&case);
-            }
-        }
-        if !is_manifest {
-            fs::remove_file(&path).unwrap();
-            self.is_noticed("deleted", object, false);
-            self.is_refused(&format!("{object}: deleted"));
-        }
-        fs::write(&path, good).unwrap();
-        self.verify("--full").expect(0);
-        self.is_untouched(object);
-        self.restore().expect(0);
-        assert_ne!(fs::read(&self.target.path).unwrap(), self.target.bytes);
-    }
+    fs::write(&path, good).unwrap();
+    shop.verify("--full").expect(0);
+    shop.is_untouched(object);
+    shop.restore().expect(0);
+    assert_ne!(fs::read(&shop.target.path).unwrap(), shop.target.bytes);
 }
 
 #[test]
 fn damage_to_a_stream_is_named_and_refused() {
-    Shop::new(r#"{ plugin = "zstd" }"#).every_damage_to("data.zst", true);
+    every_damage_to(&Shop::new(r#"{ plugin = "zstd" }"#), "data.zst", true);
 }
 
 #[test]
 fn damage_to_a_gzipped_stream_is_named_and_refused() {
-    Shop::new(r#"{ plugin = "gzip" }"#).every_damage_to("data.gz", true);
+    every_damage_to(&Shop::new(r#"{ plugin = "gzip" }"#), "data.gz", true);
 }
 
 #[test]
 fn damage_to_a_stream_without_filters_is_named_and_refused() {
-    Shop::new("").every_damage_to("data", true);
+    every_damage_to(&Shop::new(""), "data", true);
 }
 
 #[test]
 fn damage_to_the_description_is_named_and_refused() {
-    Shop::new(r#"{ plugin = "zstd" }"#).every_damage_to("contents.json.zst", true);
+    every_damage_to(&Shop::new(r#"{ plugin = "zstd" }"#), "contents.json.zst", true);
 }
 
 #[test]
 fn damage_to_the_manifest_is_named_and_refused() {
-    Shop::new(r#"{ plugin = "zstd" }"#).every_damage_to("manifest.json", true);
+    every_damage_to(&Shop::new(r#"{ plugin = "zstd" }"#), "manifest.json", true);
 }
 
 /// A restore doesn't read the instructions: it refuses where their size tells that something happened to the snapshot.
 #[test]
 fn damage_to_the_instructions_is_named() {
-    Shop::new("").every_damage_to("RESTORE.txt", false);
+    every_damage_to(&Shop::new(""), "RESTORE.txt", false);
 }
 
 #[test]
@@ -243,6 +144,71 @@ fn streams_swapped_with_each_other_are_noticed() {
     fs::create_dir(sandbox.path("target")).unwrap();
     sandbox.run(&["restore", "shop"]).expect(4);
     assert_eq!(sandbox.files("target"), [""; 0]);
+}
+
+/// A source that commits whatever it was fed: everything is proved before it gets the first byte.
+#[test]
+fn a_restore_command_is_not_started_where_the_very_last_byte_is_damaged() {
+    for filters in ["", r#"{ plugin = "zstd" }"#] {
+        let sandbox = Sandbox::new();
+        let command = command_config(&sandbox, filters, "");
+        sandbox.config(&command);
+        sandbox.ok(&["backup", "dump"]);
+        let stored = sandbox.object("dump", if filters.is_empty() { "data" } else { "data.zst" });
+        damage_last_byte(&stored);
+        let ran = sandbox.run(&["restore", "dump", "--yes", "--mode", "replace"]);
+        ran.fails_with_exit(4, filters, &["damaged"]);
+        assert!(!sandbox.path("started").exists(), "the command was started");
+        assert!(!sandbox.path("restored").exists());
+        damage_last_byte(&stored);
+        sandbox.ok(&["restore", "dump", "--yes", "--mode", "replace"]);
+        assert!(fs::read(sandbox.path("restored")).unwrap() == fs::read(sandbox.path("plain")).unwrap());
+    }
+}
+
+/// A source that commits at end-of-file alone is fed at once, but dies before it sees the end.
+#[test]
+fn a_restore_command_that_commits_at_the_end_never_sees_the_end_of_a_damaged_stream() {
+    let sandbox = Sandbox::new();
+    sandbox.config(&command_config(&sandbox, r#"{ plugin = "zstd" }"#, "atomic = true"));
+    sandbox.ok(&["backup", "dump"]);
+    damage_last_byte(&sandbox.object("dump", "data.zst"));
+    let ran = sandbox.run(&["restore", "dump", "--yes", "--mode", "replace"]);
+    ran.fails_with_exit(4, "atomic", &["damaged"]);
+    assert!(sandbox.path("started").exists(), "the command was not even started");
+    assert!(!sandbox.path("restored").exists(), "the command saw the end of the stream");
+    let fed = fs::metadata(sandbox.path("half")).unwrap().len();
+    assert!(fed + (64 << 10) <= 3_000_000, "{fed} bytes were fed");
+}
+
+/// A pipeline that dumps a file of 3 MB, and restores it with a rename at end-of-file.
+fn command_config(sandbox: &Sandbox, filters: &str, options: &str) -> String {
+    let plain: Vec<u8> = (0..3_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    sandbox.write("plain", plain);
+    let (place, store) = (sandbox.path(""), sandbox.path("store"));
+    let (place, store) = (place.display(), store.display());
+    format!(
+        r#"
+        [source.dump]
+        plugin = "command"
+        dump_command = ["cat", "{place}plain"]
+        restore_command = ["sh", "-c", "cd {place} && touch started && cat > half && mv half restored"]
+        {options}
+        [storage.nas]
+        plugin = "fs"
+        root = "{store}"
+        [pipeline.dump]
+        source = "dump"
+        storage = ["nas"]
+        filters = [{filters}]
+        "#
+    )
+}
+
+fn damage_last_byte(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(path, bytes).unwrap();
 }
 
 fn swap(one: &Path, two: &Path) {

@@ -60,7 +60,13 @@ impl Ran {
     /// It failed with exit 1 and exactly one line of error, which holds every one of `texts`.
     #[track_caller]
     pub fn fails_with(self, case: &str, texts: &[&str]) -> Self {
-        assert_eq!(self.code, 1, "{case}\nstdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self.fails_with_exit(1, case, texts)
+    }
+
+    /// As [`fails_with`](Self::fails_with), with another exit code.
+    #[track_caller]
+    pub fn fails_with_exit(self, code: i32, case: &str, texts: &[&str]) -> Self {
+        assert_eq!(self.code, code, "{case}\nstdout: {}\nstderr: {}", self.stdout, self.stderr);
         let line = self.error_line(case);
         for text in texts {
             assert!(line.contains(text), "{case}: `{text}` isn't in: {line}");

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod misbehaving;
+pub mod shop;
 
 use std::ffi::OsStr;
 use std::fs;
