@@ -127,6 +127,7 @@ impl Session {
 
     /// The source or storage of that name or URL.
     pub fn named(&self, kind: Kind, name: &Located<String>, key: &str) -> Outcome<Chosen> {
+        self.secrets.hide_url(name);
         let entry = self.config.entry(kind, name, key, self.registry.as_ref())?;
         self.choose(kind, &entry, &redact_url(name))
     }

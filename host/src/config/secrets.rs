@@ -85,6 +85,13 @@ impl Secrets {
         }
     }
 
+    /// From now on the password inside `url`, if there is one, is hidden: a plugin may take it for a part of a path.
+    pub fn hide_url(&self, url: &str) {
+        if let Some(password) = super::url::password(url) {
+            self.hide(&password);
+        }
+    }
+
     /// `text` with every value seen so far (of at least 4 characters) replaced by `…`.
     pub fn redact(&self, text: &str) -> String {
         let mut text = text.to_owned();

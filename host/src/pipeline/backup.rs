@@ -63,7 +63,10 @@ fn snapshot(
 
     let result = pour(plan, run, source.as_mut(), &outputs)
         .inspect(|contents| tell(engine, &plan.pipeline, contents))
-        .and_then(|contents| describe(plan, &writing, sequence, source.as_ref(), &outputs, &probe, contents))
+        .and_then(|contents| {
+            let source = (source.as_ref(), &probe);
+            describe(engine, plan, &writing, source, sequence, &outputs, contents)
+        })
         .and_then(|manifest| publish(&writing, &outputs, &manifest).map(|()| manifest));
     let manifest = match result {
         Ok(manifest) => manifest,
@@ -91,12 +94,12 @@ fn pour(plan: &Plan, run: &Run, source: &mut dyn Source, outputs: &SnapshotOutpu
 
 /// Writes what describes the streams, all but the manifest, and makes that.
 fn describe(
+    engine: &Engine,
     plan: &Plan,
     writing: &Writing,
+    (source, probe): (&dyn Source, &Probe),
     sequence: u64,
-    source: &dyn Source,
     outputs: &SnapshotOutputs,
-    probe: &Probe,
     contents: Contents,
 ) -> Outcome<Manifest> {
     let (streams, plain): (Vec<StreamRecord>, Vec<String>) = outputs.records().into_iter().unzip();
@@ -112,6 +115,8 @@ fn describe(
         (&name, source, &contents),
         first.storage.as_ref(),
     );
+    // Its commands come from plugins, of which one may be careless.
+    let guide = engine.secrets.redact(&guide);
     write_own(outputs, RESTORE_TXT, "text/1", guide.as_bytes(), false)?;
     let mut own = outputs.records().into_iter().skip(streams.len()).map(|(record, _)| record);
     let (Some(contents_record), Some(guide)) = (own.next(), own.next()) else {
