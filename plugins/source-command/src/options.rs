@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use windlass_plugin_api::{Error, ErrorKind, Result, Secret};
 use windlass_tool::Inherit;
 
@@ -73,7 +73,7 @@ fn paths(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 }
 
 /// All, nothing, or some of the environment.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum InheritEnv {
     /// All of it, or nothing.

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Options of `files`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -56,7 +56,7 @@ impl Default for Options {
 }
 
 /// One folder, or several.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Roots {
     /// One folder: also what a URL such as `files:/srv/media` gives.
@@ -86,7 +86,7 @@ impl Roots {
 }
 
 /// What to do about a file that was listed and is gone when it is opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Vanished {
     /// Nothing: it was deleted, and the snapshot says so by not having it.

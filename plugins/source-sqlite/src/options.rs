@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use windlass_plugin_api::{Error, ErrorKind, Result};
 
 /// Options of `sqlite`.
@@ -33,7 +33,7 @@ pub struct Options {
 }
 
 /// What a backup writes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// The database file as it would be after a checkpoint, byte for byte. Fast, and exact in everything.
@@ -44,11 +44,12 @@ pub enum Mode {
 }
 
 /// How a backup reads a database in rollback-journal mode.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WhenLocked {
-    /// Copy the file to a hidden sibling (0600) first and upload from that: writers wait only for the copying, which
-    /// needs as much room beside the database as it has, or none on a file system with reflinks.
+    /// Writers wait about as long as copying the file takes, and a second at most more: what isn't uploaded by then is
+    /// copied to a hidden sibling (0600), and the upload goes on from there. Needs as much room beside the database as it
+    /// has, or none on a file system with reflinks.
     #[default]
     Copy,
     /// Hold the read lock for the whole upload: no room needed, but every writer waits until the upload has ended.
