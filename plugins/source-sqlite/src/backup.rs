@@ -3,6 +3,7 @@
 //! `probe` tells the same beforehand. How pages or SQL text come out is in `pages` and `dump`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use windlass_plugin_api::{Contents, Context, ErrorKind, Outputs, Probe, Result, Sink, StreamInfo};
@@ -50,9 +51,9 @@ fn describe_locking(probe: &mut Probe, options: &Options, place: &Place, journal
         (Journal::Still, _) => probe.notes.push("Nothing is locked: nobody can write to this database.".to_owned()),
         (Journal::Rollback, WhenLocked::Copy) => {
             probe.notes.push(format!(
-                "Rollback-journal mode, `when_locked = \"copy\"`: writers wait while {mib} MiB are copied beside the \
-                 database (about {} s, or no time on a file system with reflinks), not during the upload.",
-                mib.div_ceil(500).max(1)
+                "Rollback-journal mode, `when_locked = \"copy\"`: writers wait until {mib} MiB are uploaded or, \
+                 where that is slower, copied beside the database (about {} s, less with reflinks).",
+                1 + mib.div_ceil(500)
             ));
             if place.free_bytes().is_some_and(|free| free < facts.bytes()) {
                 probe.warnings.push(format!(
@@ -113,13 +114,15 @@ fn from_copy(
     facts: &Facts,
     out: &dyn Outputs,
 ) -> Result<()> {
-    let mut sink = copy::and_take(cx, place, reading, facts.bytes(), |copy, mark| {
+    let bytes = facts.bytes();
+    // SQL comes out far slower than a copy is made, so it waits for that.
+    let grace = if options.mode == Mode::Pages { copy::grace(bytes) } else { Duration::ZERO };
+    let mut sink = copy::and_take(cx, place, reading, (bytes, grace), |shelf| {
         let mut sink = create(options.mode, facts, out)?;
         match options.mode {
-            Mode::Pages => pages::of_file(cx, &copy.file, facts.bytes(), &mut sink, |at| mark.wait(cx, at))?,
+            Mode::Pages => pages::of_shelf(cx, bytes, &mut sink, |part, at| shelf.read(part, at))?,
             Mode::Sql => {
-                mark.wait_whole(cx)?;
-                let conn = connect::open_still(cx, &copy.path)?;
+                let conn = connect::open_still(cx, &shelf.whole(cx)?)?;
                 from_transaction(cx, options.mode, &conn, facts, &mut *sink)?;
             }
         }

@@ -1,176 +1,201 @@
-//! The copy that a backup of a database in rollback mode uploads from, so that writers wait only for the copying.
+//! How a backup of a database in rollback mode keeps writers waiting for no longer than a copy takes.
 //!
-//! Bytes of the file itself are copied while a read transaction is held: in rollback mode nobody writes to the main file
-//! without an exclusive lock, so it is the snapshot. A reflink takes no time and no room; else the kernel copies, which
-//! holds the lock about half as long as fetching the pages through SQLite would. The descriptor is the claim's, for
-//! closing one of our own would drop the very lock that is held.
-//!
-//! A thread copies and lets go of the lock; meanwhile the caller may already take what the [`Mark`] says is there.
+//! The file's own bytes are read while a read transaction is held: in rollback mode nobody writes to the main file without
+//! an exclusive lock, so it is the snapshot. A storage that takes them about as fast as a disk is served straight from it.
+//! When a short [grace](grace) is over and not all is uploaded, a thread copies the rest into a sibling and lets go of the
+//! lock; the upload goes on from there, however slow. A reflink takes no time and no room; else the kernel copies. The
+//! descriptor is the claim's, for closing one of our own would drop the very lock that is held.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use windlass_plugin_api::{Context, Error, Result};
 
+use crate::claim::Claim;
 use crate::pages::PIECE;
 use crate::place::Place;
 use crate::reading::Reading;
 use crate::sibling::Sibling;
 
-/// Bytes in one request to the kernel: between two, the mark is moved and a cancelled run is noticed.
+/// Bytes in one request to the kernel: a cancelled run is noticed between two.
 const REQUEST: usize = 4 << 20;
 
-/// Copies the database of `reading`, `bytes` bytes, into a sibling, ends the transaction as soon as that is done, and
-/// meanwhile calls `take`. Its result counts only if the copy is good: an error of the copying comes first.
-pub fn and_take<T>(
-    cx: &Context,
-    place: &Place,
-    reading: Reading,
-    bytes: u64,
-    take: impl FnOnce(&Sibling, &Mark) -> Result<T>,
-) -> Result<T> {
-    let sibling = Sibling::create(cx, place, "")?;
-    let mark = Mark::default();
-    thread::scope(|scope| {
-        let copying = scope.spawn(|| {
-            // Also when this panics: whoever waits at the mark must be woken.
-            let _end = EndOf(&mark);
-            let outcome = copy(cx, place, &reading, &sibling, bytes, &mark);
-            drop(reading);
-            outcome
-        });
-        let taken = take(&sibling, &mark);
-        if taken.is_err() {
-            mark.change(|state| state.unwanted = true);
-        }
-        let copied = copying.join().unwrap_or_else(|_| Err(Error::failed("the copying thread panicked")));
-        match (copied, taken) {
-            (Err(error), _) if !mark.change(|state| state.stopped) => Err(error),
-            (_, taken) => taken,
-        }
-    })
+/// How long an upload of `bytes` bytes may hold the lock before a copy is begun: about as long as copying takes, and at
+/// most a second.
+pub fn grace(bytes: u64) -> Duration {
+    Duration::from_micros(bytes / 1000).min(Duration::from_secs(1))
 }
 
-fn copy(
-    cx: &Context,
-    place: &Place,
-    reading: &Reading,
-    sibling: &Sibling,
+/// The snapshot's bytes, wherever they are by now.
+pub struct Shelf {
     bytes: u64,
-    mark: &Mark,
-) -> Result<()> {
-    let source = reading.claim().file(place)?;
-    fill(cx, &source, &sibling.file, bytes, mark).map_err(|error| {
-        error.during(format!("can't copy `{}`", place.path.display())).hint(
-            "The copy lies beside the database and is as large; `when_locked = \"hold\"` needs none but blocks writers.",
-        )
-    })?;
-    reading.unchanged()?;
-    mark.change(|state| state.whole = true);
-    Ok(())
-}
-
-/// How far the copying is.
-#[derive(Default)]
-pub struct Mark {
+    live: Arc<File>,
     state: Mutex<State>,
     moved: Condvar,
+    // Behind the descriptor, which must be closed before the last claim ends.
+    _claim: Claim,
 }
 
 #[derive(Default)]
 struct State {
-    copied: u64,
-    whole: bool,
+    /// Where the bytes are once the lock is gone.
+    copy: Option<Sibling>,
+    /// What lies before this was taken and needn't be copied.
+    taken: u64,
+    /// The taker has ended, well or not.
+    done: bool,
+    /// The lock is gone.
     ended: bool,
-    /// Nobody wants the rest any more.
-    unwanted: bool,
-    /// The copying ended for that reason.
-    stopped: bool,
 }
 
-impl Mark {
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let result = change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
-        self.moved.notify_all();
-        result
+/// Calls `take` with the bytes of the database of `reading`, and ends its transaction after `grace` or when all was taken.
+/// The result counts only if nobody wrote to the file meanwhile; an error of the copying comes first.
+pub fn and_take<T>(
+    cx: &Context,
+    place: &Place,
+    reading: Reading,
+    (bytes, grace): (u64, Duration),
+    take: impl FnOnce(&Shelf) -> Result<T>,
+) -> Result<T> {
+    let claim = Claim::new(place)?;
+    let live = claim.file(place)?;
+    let held = live.metadata()?.len();
+    if held < bytes {
+        return Err(Error::damaged(format!(
+            "`{}` is {held} bytes long and should be {bytes}",
+            place.path.display()
+        )));
+    }
+    let shelf = Shelf { bytes, live, state: Mutex::default(), moved: Condvar::new(), _claim: claim };
+    thread::scope(|scope| {
+        let shelf = &shelf;
+        let keeper = scope.spawn(move || {
+            // Also when this panics: whoever waits must be woken.
+            let _ended = Ended(shelf);
+            let outcome = shelf.keep(cx, place, &reading, grace);
+            drop(reading);
+            outcome
+        });
+        let taken = take(shelf);
+        shelf.lock().done = true;
+        shelf.moved.notify_all();
+        let kept = keeper.join().unwrap_or_else(|_| Err(Error::failed("the copying thread panicked")));
+        match (kept, taken) {
+            (Err(error), _) => Err(error),
+            (Ok(()), taken) => taken,
+        }
+    })
+}
+
+impl Shelf {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until more than `behind` bytes are copied, and returns how many are.
-    pub fn wait(&self, cx: &Context, behind: u64) -> Result<u64> {
-        self.wait_for(cx, |state| state.copied > behind)
+    /// Fills `part` with the bytes from `at` on.
+    pub fn read(&self, part: &mut [u8], at: u64) -> Result<()> {
+        // Held over the read, so that the lock isn't let go of in the middle of it.
+        let mut state = self.lock();
+        match &state.copy {
+            Some(copy) => copy.file.read_exact_at(part, at)?,
+            // The keeper's own error is the one that is told.
+            None if state.ended => return Err(Error::failed("the copy failed")),
+            None => self.live.read_exact_at(part, at)?,
+        }
+        state.taken = at + part.len() as u64;
+        Ok(())
     }
 
-    /// Waits until all is copied, proved and unlocked.
-    pub fn wait_whole(&self, cx: &Context) -> Result<()> {
-        self.wait_for(cx, |state| state.ended).map(|_| ())
-    }
-
-    fn wait_for(&self, cx: &Context, is_there: impl Fn(&State) -> bool) -> Result<u64> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Waits for the copy, and returns where it is. Only for a taker that has read nothing yet.
+    pub fn whole(&self, cx: &Context) -> Result<PathBuf> {
+        let mut state = self.lock();
         loop {
-            if state.ended && !state.whole {
-                // The copying's own error is the one that is told.
+            if let Some(copy) = &state.copy {
+                return Ok(copy.path.clone());
+            }
+            if state.ended {
                 return Err(Error::failed("the copy failed"));
             }
-            if is_there(&state) {
-                return Ok(state.copied);
-            }
             cx.go_on()?;
-            state = self
-                .moved
-                .wait_timeout(state, Duration::from_millis(100))
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            let waited = self.moved.wait_timeout(state, Duration::from_millis(100));
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    fn advance(&self, copied: u64) -> Result<()> {
-        self.change(|state| {
-            state.copied = copied;
-            state.stopped = state.unwanted;
-            if state.stopped { Err(Error::cancelled()) } else { Ok(()) }
-        })
+    /// Holds the lock as long as it may, and copies what is left then. The lock can go when this returns.
+    fn keep(&self, cx: &Context, place: &Place, reading: &Reading, grace: Duration) -> Result<()> {
+        let until = Instant::now() + grace;
+        let mut state = self.lock();
+        while !state.done {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.moved.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let (done, taken) = (state.done, state.taken);
+        drop(state);
+        if done {
+            return reading.unchanged();
+        }
+        let sibling = Sibling::create(cx, place, "")?;
+        self.fill(cx, &sibling.file, taken).map_err(|error| {
+            error.during(format!("can't copy `{}`", place.path.display())).hint(
+                "The copy lies beside the database and is as large; `when_locked = \"hold\"` needs none but blocks writers.",
+            )
+        })?;
+        reading.unchanged()?;
+        self.lock().copy = Some(sibling);
+        Ok(())
     }
-}
 
-struct EndOf<'a>(&'a Mark);
-
-impl Drop for EndOf<'_> {
-    fn drop(&mut self) {
-        self.0.change(|state| state.ended = true);
-    }
-}
-
-fn fill(cx: &Context, source: &File, target: &File, bytes: u64, mark: &Mark) -> Result<()> {
-    let held = source.metadata()?.len();
-    if held < bytes {
-        return Err(Error::damaged(format!("it is {held} bytes long and should be {bytes}")));
-    }
-    if rustix::fs::ioctl_ficlone(target, source).is_ok() {
-        target.set_len(bytes)?;
-        return mark.advance(bytes);
-    }
-    let (mut from, mut to) = (0, 0);
-    while from < bytes {
-        cx.go_on()?;
-        let want = usize::try_from(bytes - from).unwrap_or(REQUEST).min(REQUEST);
-        match rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), want) {
-            Ok(0) => break,
-            Ok(_) => mark.advance(from)?,
-            Err(error) => {
-                if from == 0 && is_unsupported(error) {
-                    return by_hand(cx, source, target, bytes, mark);
+    /// Copies from `at` to the end, or until the taker has ended.
+    fn fill(&self, cx: &Context, target: &File, at: u64) -> Result<()> {
+        if rustix::fs::ioctl_ficlone(target, &*self.live).is_ok() {
+            return Ok(target.set_len(self.bytes)?);
+        }
+        let (mut from, mut to) = (at, at);
+        while from < self.bytes && !self.lock().done {
+            cx.go_on()?;
+            let want = usize::try_from(self.bytes - from).unwrap_or(REQUEST).min(REQUEST);
+            match rustix::fs::copy_file_range(&*self.live, Some(&mut from), target, Some(&mut to), want) {
+                // Some file systems say "end" where they mean "not here".
+                Ok(0) => return self.fill_by_hand(cx, target, from),
+                Ok(_) => {}
+                Err(error) if from == at && is_unsupported(error) => {
+                    return self.fill_by_hand(cx, target, from);
                 }
-                return Err(io::Error::from(error).into());
+                Err(error) => return Err(io::Error::from(error).into()),
             }
         }
+        Ok(())
     }
-    // Some file systems say "end" where they mean "not here".
-    if from < bytes { by_hand(cx, source, target, bytes, mark) } else { Ok(()) }
+
+    fn fill_by_hand(&self, cx: &Context, target: &File, mut at: u64) -> Result<()> {
+        let mut piece = vec![0; PIECE];
+        while at < self.bytes && !self.lock().done {
+            cx.go_on()?;
+            let want = usize::try_from(self.bytes - at).unwrap_or(PIECE).min(PIECE);
+            self.live.read_exact_at(&mut piece[..want], at)?;
+            target.write_all_at(&piece[..want], at)?;
+            at += want as u64;
+        }
+        Ok(())
+    }
+}
+
+struct Ended<'a>(&'a Shelf);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.lock().ended = true;
+        self.0.moved.notify_all();
+    }
 }
 
 fn is_unsupported(error: rustix::io::Errno) -> bool {
@@ -178,16 +203,14 @@ fn is_unsupported(error: rustix::io::Errno) -> bool {
     [Errno::XDEV, Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::PERM, Errno::IO].contains(&error)
 }
 
-fn by_hand(cx: &Context, source: &File, target: &File, bytes: u64, mark: &Mark) -> Result<()> {
-    let mut piece = vec![0; PIECE];
-    let mut at = 0;
-    while at < bytes {
-        cx.go_on()?;
-        let want = usize::try_from(bytes - at).unwrap_or(PIECE).min(PIECE);
-        source.read_exact_at(&mut piece[..want], at)?;
-        target.write_all_at(&piece[..want], at)?;
-        at += want as u64;
-        mark.advance(at)?;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_is_never_held_much_longer_than_a_copy_takes() {
+        assert_eq!(grace(0), Duration::ZERO);
+        assert_eq!(grace(10_000_000), Duration::from_millis(10));
+        assert_eq!(grace(u64::MAX), Duration::from_secs(1));
     }
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The pages of a database into a stream: from a read transaction, or from our own copy of the file.
+//! The pages of a database into a stream: from a read transaction, or as bytes of the file.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -41,25 +41,20 @@ fn emit(cx: &Context, piece: &mut Vec<u8>, sink: &mut dyn Write) -> Result<u64> 
     Ok(count)
 }
 
-/// Writes the first `bytes` bytes of `file`, which is still being filled: `more` waits until there is something behind a
-/// place and says up to where.
-pub fn of_file(
+/// Writes `bytes` bytes that `read` fetches: it fills a piece from a place on.
+pub fn of_shelf(
     cx: &Context,
-    file: &File,
     bytes: u64,
     sink: &mut dyn Write,
-    more: impl Fn(u64) -> Result<u64>,
+    read: impl Fn(&mut [u8], u64) -> Result<()>,
 ) -> Result<()> {
     let mut piece = vec![0; PIECE];
-    let (mut at, mut there) = (0, 0);
+    let mut at = 0;
     while at < bytes {
         cx.go_on()?;
-        if at == there {
-            there = more(at)?.min(bytes);
-        }
-        let want = usize::try_from(there - at).unwrap_or(PIECE).min(PIECE);
+        let want = usize::try_from(bytes - at).unwrap_or(PIECE).min(PIECE);
         let part = &mut piece[..want];
-        file.read_exact_at(part, at)?;
+        read(part, at)?;
         sink.write_all(part)?;
         at += want as u64;
     }

@@ -38,7 +38,7 @@ pub struct Reading {
     // The order matters: the connections are closed in it, and before the claim ends.
     conn: Connection,
     tidy: Option<Connection>,
-    claim: Claim,
+    _claim: Claim,
     place: Place,
     stamp: Stamp,
     made_wal: bool,
@@ -90,7 +90,16 @@ impl Reading {
         let journal = if wal == "wal" { Journal::Wal } else { Journal::Rollback };
         let stamp = Stamp::of(place)?;
         let place = place.clone();
-        Ok(Self { conn, tidy: None, claim, place, stamp, made_wal: false, journal, warnings: Vec::new() })
+        Ok(Self {
+            conn,
+            tidy: None,
+            _claim: claim,
+            place,
+            stamp,
+            made_wal: false,
+            journal,
+            warnings: Vec::new(),
+        })
     }
 
     /// Reads a WAL database in a place where SQLite can't make its companions. Without a `-wal` all is in the main file;
@@ -113,17 +122,21 @@ impl Reading {
         conn.execute_batch("BEGIN").sql(DOING)?;
         conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).sql(DOING)?;
         let (place, warnings) = (place.clone(), Vec::new());
-        Ok(Self { conn, tidy: None, claim, place, stamp, made_wal: false, journal: Journal::Still, warnings })
+        Ok(Self {
+            conn,
+            tidy: None,
+            _claim: claim,
+            place,
+            stamp,
+            made_wal: false,
+            journal: Journal::Still,
+            warnings,
+        })
     }
 
     /// The connection, inside the transaction.
     pub fn conn(&self) -> &Connection {
         &self.conn
-    }
-
-    /// The claim, for a descriptor of the file.
-    pub fn claim(&self) -> &Claim {
-        &self.claim
     }
 
     /// Fails if the main file changed although that was excluded: then what was read may be torn.
