@@ -1,0 +1,68 @@
+"""Measures Windlass against other tools and prints the table; `run.sh` builds first and calls this.
+
+Both sides of a row are run in turn, so that a machine that slows down slows both.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import data
+import report
+from measure import in_turn, middle
+from rows import Bench, rows
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="run.sh FOLDER", description=__doc__)
+    parser.add_argument("binaries", type=Path, metavar="FOLDER", help="where the release binary and the plugins are")
+    parser.add_argument("--times", type=int, default=5, help="pairs of runs a row; slow rows take fewer (default: 5)")
+    parser.add_argument("--rows", default="", help="only rows whose name contains one of these, separated by commas")
+    parser.add_argument("--quiet-below", type=float, default=0.0, metavar="LOAD", help="before each row, wait up to five minutes for a load average below this")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    return parser.parse_args()
+
+
+def wait_for_quiet(below: float) -> None:
+    give_up = time.monotonic() + 300
+    while below and os.getloadavg()[0] >= below and time.monotonic() < give_up:
+        time.sleep(5)
+
+
+def loading(binaries: Path) -> str:
+    """How long each plugin takes to load once its file is in the page cache."""
+    output = subprocess.run([binaries / "examples/plugin_load", binaries], check=True, capture_output=True, text=True)
+    loads = json.loads(output.stdout)
+    lines = []
+    for name, millis in loads.items():
+        good = report.verdict(report.median(millis) < 1.0)
+        lines.append(f"| loading the plugin `{name}`, warm | – | {middle(millis)} ms | – | – | < 1 ms | {good} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    options = arguments()
+    scratch = ROOT / ".scratch/bench"
+    bench = Bench(options.binaries, data.ready(scratch / "data"), scratch, ROOT / ".tools")
+    wanted = [part for part in options.rows.split(",") if part]
+    results = []
+    for row in rows(bench):
+        if wanted and not any(part in row.name for part in wanted):
+            continue
+        wait_for_quiet(options.quiet_below)
+        result = in_turn(row.ours, row.theirs, max(1, options.times // row.slow))
+        results.append((row, result))
+        print(report.time_line(row, result), report.memory_line(row, result), sep="\n", flush=True)
+    text = report.table(results, "" if wanted else loading(options.binaries))
+    print("\n" + text)
+    if options.write:
+        report.write(ROOT / "docs/benchmarks.md", text)
+
+
+if __name__ == "__main__":
+    main()
