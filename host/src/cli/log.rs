@@ -23,7 +23,7 @@ pub fn install(global: &Global, secrets: &Arc<Secrets>) {
         .with_env_filter(filter.unwrap_or_else(|| EnvFilter::new(default)))
         .with_writer(move || Redacting { secrets: secrets.clone() })
         .with_target(global.verbose > 1)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+        .with_ansi(false);
     // Only the first counts; a second `main` in one process is a test's.
     let _ = subscriber.try_init();
 }
