@@ -18,6 +18,10 @@ use crate::{PAGES, SQL, connect, copy, dump, pages};
 /// Growth of the `-wal` during a backup that is worth telling.
 const WAL_GROWTH: u64 = 64 << 20;
 
+/// What is done instead of a copy where there can't be one.
+const NO_COPY: &str = "The database's folder can't be written to, so no copy can be made beside it: every writer waits \
+                       until the upload has ended, as with `when_locked = \"hold\"`.";
+
 /// What `check` and `backup` tell before anything is read.
 pub fn probe(cx: &Context, options: &Options) -> Result<Probe> {
     let place = Place::existing(&options.path)?;
@@ -49,6 +53,9 @@ fn describe_locking(probe: &mut Probe, options: &Options, place: &Place, journal
                 .to_owned(),
         ),
         (Journal::Still, _) => probe.notes.push("Nothing is locked: nobody can write to this database.".to_owned()),
+        (Journal::Rollback, WhenLocked::Copy) if !place.takes_siblings() => {
+            probe.warnings.push(NO_COPY.to_owned());
+        }
         (Journal::Rollback, WhenLocked::Copy) => {
             probe.notes.push(format!(
                 "Rollback-journal mode, `when_locked = \"copy\"`: writers wait until {mib} MiB are uploaded or, \
@@ -83,7 +90,8 @@ pub fn backup(cx: &Context, options: &Options, out: &dyn Outputs) -> Result<Cont
         details: facts.details(reading.journal, format_of(options.mode)),
         ..Contents::default()
     };
-    if reading.journal == Journal::Rollback && options.when_locked == WhenLocked::Copy {
+    let wants_copy = reading.journal == Journal::Rollback && options.when_locked == WhenLocked::Copy;
+    if wants_copy && place.takes_siblings() {
         from_copy(cx, options, &place, reading, &facts, out)?;
     } else {
         let mut sink = create(options.mode, &facts, out)?;

@@ -100,6 +100,11 @@ impl Place {
         COMPANIONS.into_iter().filter(|suffix| fs::symlink_metadata(self.beside(suffix)).is_ok()).collect()
     }
 
+    /// Whether we may make files beside it.
+    pub fn takes_siblings(&self) -> bool {
+        rustix::fs::access(&self.folder, rustix::fs::Access::WRITE_OK).is_ok()
+    }
+
     /// Free bytes for us on the file system, if that can be told.
     pub fn free_bytes(&self) -> Option<u64> {
         let found = rustix::fs::statvfs(&self.folder).ok()?;
