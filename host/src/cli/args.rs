@@ -221,7 +221,7 @@ pub struct Restore {
     #[arg(long, value_enum, default_value = "fail")]
     pub mode: Mode,
     /// Decode the stream into this file, or to standard output, and restore nothing
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "set", "input", "mode"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "set", "input", "mode", "dry_run"])]
     pub output: Option<PathBuf>,
     /// Look in this storage (a name or a URL)
     #[arg(long, value_name = "STORAGE")]

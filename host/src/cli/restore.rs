@@ -168,7 +168,7 @@ fn output_stream(
         decode(engine, storage, manifest, stream.as_deref(), &mut std::io::stdout().lock())?;
         return Ok(Exit::Ok);
     }
-    if output.exists() && !matches!(arguments.mode, Mode::Replace) {
+    if output.exists() {
         ask::confirm(&format!("Replace `{}`?", output.display()), arguments.yes)?;
     }
     let bytes = to_file(output, |file| decode(engine, storage, manifest, stream.as_deref(), file))?;

@@ -1,5 +1,8 @@
 //! What the commands share: the config, the plugins, and the way from names and URLs to plans.
 
+mod look;
+
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,18 +13,16 @@ use windlass_plugin_api::{Context, Kind};
 use super::args::{AdHoc, Global};
 use super::log::{self, PluginLog};
 use crate::catalog::snapshot::is_host_label;
-use crate::catalog::{Catalog, Manifest, Reference, When};
 use crate::config::{
     Config, Entry, Environment, Known, Located, Pipeline, Problems, Secrets, Selection, name_from_url,
     redact_url,
 };
 use crate::exit::{Exit, Failure, Outcome};
-use crate::pipeline::outputs::OpenStorage;
 use crate::pipeline::plan::{Chosen, Engine, LazyState, Plan};
 use crate::pipeline::watch::Limits;
 use crate::plugins::Registry;
 use crate::plugins::discover::search_dirs;
-use crate::report::{Event, Report, units};
+use crate::report::{Event, Report};
 use crate::run::cancel::Cancel;
 
 /// One command under way.
@@ -94,7 +95,7 @@ impl Session {
 
     /// The host label: `--host`, the config's, else the host name.
     pub fn host(&self) -> Outcome<String> {
-        if let Some(host) = &self.global.host {
+        if let Some(host) = self.global.host.as_ref().filter(|host| !host.is_empty()) {
             if is_host_label(host) {
                 return Ok(host.clone());
             }
@@ -134,8 +135,10 @@ impl Session {
 
     /// The plan of each of `names` (pipelines, or source URLs), all of the config's if there is none.
     pub fn plans(&self, names: &[String], adhoc: &AdHoc) -> Outcome<Vec<Plan>> {
-        let names: Vec<String> =
+        let mut names: Vec<String> =
             if names.is_empty() { self.config.pipelines.keys().cloned().collect() } else { names.to_vec() };
+        let mut seen = BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
         // No pipeline's name has a colon, so one with an unknown scheme is told as such.
         let is_no_url = |name: &&String| !name.contains(':');
         let in_config = |name: &&String| self.config.pipelines.contains_key(*name);
@@ -148,12 +151,16 @@ impl Session {
             return Err(Failure { exit: Exit::NotFound, ..failure });
         }
         self.judge(Selection::Pipelines(&named))?;
-        let mut plans = Vec::new();
+        let mut plans: Vec<Plan> = Vec::new();
         for name in &names {
-            plans.push(match self.config.pipelines.get(name) {
+            let plan = match self.config.pipelines.get(name) {
                 Some(pipeline) => self.plan(pipeline, adhoc)?,
-                None => self.url_plan(name, adhoc)?,
-            });
+                None => self.url_plan(name, &format!("source[{}]", plans.len()), adhoc)?,
+            };
+            if let Some(other) = plans.iter().find(|other| other.pipeline == plan.pipeline) {
+                return Err(two_of_a_name(other, &plan));
+            }
+            plans.push(plan);
         }
         Ok(plans)
     }
@@ -186,7 +193,8 @@ impl Session {
         })
     }
 
-    fn url_plan(&self, url: &str, adhoc: &AdHoc) -> Outcome<Plan> {
+    /// `key` tells its secrets from those of other URLs.
+    fn url_plan(&self, url: &str, key: &str, adhoc: &AdHoc) -> Outcome<Plan> {
         if adhoc.storages.is_empty() {
             return Err(Failure::usage(format!("where should `{}` be stored?", redact_url(url))).hint(
                 "Name a storage: `--storage fs:/mnt/nas/backups`; or write a config with `windlass init`.",
@@ -200,7 +208,7 @@ impl Session {
         };
         Ok(Plan {
             pipeline: name_from_url(&url),
-            source: self.named(Kind::Source, &url, "source")?,
+            source: self.named(Kind::Source, &url, key)?,
             filters: adhoc.filters.iter().map(filter).collect::<Outcome<_>>()?,
             storages: self.given_storages(&adhoc.storages)?,
             limits: Limits::default(),
@@ -216,100 +224,11 @@ impl Session {
     }
 
     fn given_storages(&self, names: &[String]) -> Outcome<Vec<Chosen>> {
-        let names = names.iter().map(|name| Located::from_command_line(name.clone()));
-        names.map(|name| self.named(Kind::Storage, &name, "storage")).collect()
-    }
-
-    /// The storages in which to look for snapshots: the one that is named; else the pipeline's; else all of the config.
-    pub fn where_to_look(&self, storage: Option<&str>, pipeline: Option<&str>) -> Outcome<Vec<Chosen>> {
-        self.judge(Selection::Pipelines(&[]))?;
-        if let Some(storage) = storage {
-            return self.given_storages(&[storage.to_owned()]);
-        }
-        let pipeline =
-            pipeline.and_then(|name| self.config.pipelines.get(name.split('/').next().unwrap_or(name)));
-        let mut chosen = match pipeline {
-            Some(pipeline) => self.storages_of(pipeline)?,
-            None => {
-                let names = self.config.storages.keys().map(|name| Located::from_command_line(name.clone()));
-                let mut all =
-                    names.map(|name| self.named(Kind::Storage, &name, "")).collect::<Outcome<Vec<_>>>()?;
-                for pipeline in self.config.pipelines.values() {
-                    all.extend(self.storages_of(pipeline)?);
-                }
-                all
-            }
+        let named = |(index, name): (usize, &String)| {
+            let name = Located::from_command_line(name.clone());
+            self.named(Kind::Storage, &name, &format!("storage[{index}]"))
         };
-        let mut seen = std::collections::BTreeSet::new();
-        chosen.retain(|storage| seen.insert(storage.identity()));
-        if chosen.is_empty() {
-            return Err(Failure::usage("no storage is configured")
-                .hint("Name one: `--storage fs:/mnt/nas/backups`; or write a config with `windlass init`."));
-        }
-        Ok(chosen)
-    }
-
-    /// An error unless the config has the pipeline: of one that nobody knows it isn't enough to say that it is empty.
-    pub fn know_pipeline(&self, name: &str) -> Outcome<()> {
-        let base = name.split('/').next().unwrap_or(name);
-        let known = self.config.pipeline(base).map(|_| ());
-        known.map_err(|problem| {
-            let failure = Failure { exit: Exit::NotFound, ..Failure::from(problem) };
-            failure.hint("See what there is with `windlass list --all-hosts`.")
-        })
-    }
-
-    /// The snapshot that `text` names and the storage it was found in; told as [`Event::Resolved`].
-    pub fn resolve(
-        &self,
-        engine: &Engine,
-        text: &str,
-        storage: Option<&str>,
-    ) -> Outcome<(OpenStorage, Manifest)> {
-        let reference: Reference = text.parse()?;
-        let cx = self.context(engine);
-        let (mut best, mut last): (Option<(OpenStorage, Manifest)>, Option<Failure>) = (None, None);
-        for chosen in self.where_to_look(storage, Some(&reference.pipeline))? {
-            let found = engine.open_storage(&chosen, &cx).and_then(|open| {
-                let manifest = Catalog::new(open.storage.as_ref(), &cx).resolve(&reference, &engine.host);
-                manifest.map(|manifest| (open, manifest)).map_err(|failure| failure.at(chosen.stage()))
-            });
-            match found {
-                Ok(found) => {
-                    // A storage may have missed the last runs; of two that have the same, the first is read.
-                    let order = |(_, manifest): &(_, Manifest)| (manifest.sequence, manifest.id.clone());
-                    if best.as_ref().is_none_or(|best| order(&found) > order(best)) {
-                        best = Some(found);
-                    }
-                    if matches!(reference.when, When::Id(_)) {
-                        break;
-                    }
-                }
-                // A storage that can't be read now doesn't hide what another one has.
-                Err(failure) => last = Some(graver(last, failure)),
-            }
-        }
-        let Some((open, manifest)) = best else {
-            return Err(last.unwrap_or_else(|| Failure::not_found(format!("no snapshot `{text}`"))));
-        };
-        if let Some(failure) = last.filter(|failure| failure.exit != Exit::NotFound) {
-            let message = format!("what it has isn't considered: {failure}");
-            self.report.event(&Event::Warning { pipeline: None, message });
-        }
-        self.tell_resolved(text, &open, &manifest);
-        Ok((open, manifest))
-    }
-
-    fn tell_resolved(&self, text: &str, open: &OpenStorage, manifest: &Manifest) {
-        let age = jiff::Timestamp::now().as_second() - manifest.started.as_second();
-        self.report.event(&Event::Resolved {
-            reference: text.to_owned(),
-            snapshot: manifest.key().to_string(),
-            host: manifest.host.clone(),
-            storage: open.name.clone(),
-            time: units::utc(manifest.started),
-            age_seconds: age,
-        });
+        names.iter().enumerate().map(named).collect()
     }
 
     /// What plugins get outside of a run.
@@ -323,10 +242,9 @@ impl Session {
     }
 }
 
-/// What to tell if every storage failed: anything rather than "not found".
-fn graver(last: Option<Failure>, failure: Failure) -> Failure {
-    match last {
-        Some(last) if last.exit != Exit::NotFound => last,
-        _ => failure,
-    }
+/// Their snapshots would stand in one row, where each hides the other.
+fn two_of_a_name(one: &Plan, other: &Plan) -> Failure {
+    let (pipeline, one, other) = (&one.pipeline, &one.source.name, &other.source.name);
+    Failure::usage(format!("`{one}` and `{other}` would both be the pipeline `{pipeline}`"))
+        .hint("Back them up by themselves to storages of their own, or name each in a config.")
 }
