@@ -135,6 +135,21 @@ fn several_storages_and_several_sources_by_url() {
 }
 
 #[test]
+fn two_sources_that_would_be_one_pipeline_are_refused_and_one_named_twice_runs_once() {
+    let sandbox = sandbox();
+    fs::create_dir(sandbox.path("old")).unwrap();
+    database(&sandbox.path("old/shop.db"), "delete", 1);
+    let to = ["--storage", "fs:store"];
+    sandbox
+        .run(&["backup", "sqlite:shop.db", "sqlite:old/shop.db", to[0], to[1]])
+        .expect(2)
+        .says("`sqlite:shop.db` and `sqlite:old/shop.db` would both be the pipeline `shop`");
+    assert!(sandbox.files("store").is_empty());
+    sandbox.ok(&["backup", "sqlite:shop.db", "sqlite:shop.db", "--jobs", "2", to[0], to[1]]);
+    assert_eq!(sandbox.listed().len(), 1);
+}
+
+#[test]
 fn a_snapshot_outlives_its_config() {
     let sandbox = sandbox();
     sandbox.config(CONFIG);

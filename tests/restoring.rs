@@ -228,6 +228,8 @@ fn output_decodes_to_a_file_or_to_standard_output_and_restores_nothing() {
     assert_eq!(fs::read(sandbox.path("there")).unwrap(), plain);
     sandbox.run(&["--json", "restore", "shop", "--output", "-"]).expect(2);
     sandbox.run(&["restore", "shop", "--output", "x", "--to", "shop"]).expect(2);
+    sandbox.run(&["restore", "shop", "--output", "x", "--dry-run"]).expect(2);
+    assert!(!sandbox.path("x").exists());
     sandbox.run(&["restore", "shop", "--output", "no/such/folder/x"]).expect(1).says("no/such/folder");
     assert_eq!(rows(&sandbox.path("shop.db")), rows(&sandbox.path("plain.db")));
 }
