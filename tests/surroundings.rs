@@ -248,6 +248,39 @@ fn two_hosts_with_the_same_pipeline_on_one_storage_never_touch_each_other() {
 }
 
 #[test]
+fn check_tells_what_a_dead_run_left_and_no_backup_removes_what_this_machine_does_not_know() {
+    let sandbox = Sandbox::new();
+    let config = |behaviour: &str| {
+        sandbox.config(&format!(
+            "[source.s]\nplugin = \"misbehaving\"\nbehaviour = \"{behaviour}\"\n[storage.local]\nplugin = \"fs\"\n\
+             root = \"store\"\n[pipeline.p]\nsource = \"s\"\nstorage = [\"local\"]\n"
+        ));
+    };
+    config("kills-itself");
+    sandbox.run(&["backup"]).expect(137);
+    let left = sandbox.files("store");
+    assert_eq!(left.len(), 1, "a half upload: {left:?}");
+    // As if it had died on another machine.
+    let state = sandbox.path(".local");
+    fs::rename(&state, sandbox.path("elsewhere")).unwrap();
+    config("none");
+    let check = sandbox.ok(&["check"]);
+    assert!(check.contains("warning: there is a half upload of `web1/p/20"), "{check}");
+    sandbox.ok(&["backup"]);
+    assert!(sandbox.files("store").contains(&left[0]), "not ours to remove");
+    // The machine that knows it does.
+    fs::remove_dir_all(&state).unwrap();
+    fs::rename(sandbox.path("elsewhere"), &state).unwrap();
+    sandbox.run(&["backup"]).expect(0).says("removed 1 leftover");
+    assert!(!sandbox.files("store").contains(&left[0]));
+    let check = sandbox.ok(&["check"]);
+    assert!(!check.contains("warning"), "{check}");
+    let manifest = sandbox.object("p", "manifest.json");
+    fs::write(&manifest, "{}").unwrap();
+    assert!(sandbox.ok(&["check"]).contains("warning: the manifest of `p@"));
+}
+
+#[test]
 fn the_sequence_and_not_the_clock_says_what_is_newest() {
     let sandbox = Sandbox::new();
     sandbox.config(CONFIG);

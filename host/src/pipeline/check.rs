@@ -12,6 +12,7 @@ use super::meter::Slate;
 use super::outputs::OpenStorage;
 use super::plan::{Chosen, Engine, Plan};
 use super::run::Run;
+use crate::catalog::snapshot::pipeline_prefix;
 use crate::catalog::{Catalog, SnapshotId};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::report::{Checked, Event, units};
@@ -112,17 +113,26 @@ fn storage(
         report.free_bytes.map(|bytes| format!("{} free", units::bytes(bytes))).into_iter().collect();
     details.extend(report.notes);
     details.extend(report.warnings.into_iter().map(|warning| format!("warning: {warning}")));
+    details.extend(held(&open, &engine.host, &plan.pipeline, cx)?);
+    Ok(details)
+}
+
+/// What the storage holds of the pipeline: its snapshots, and what runs have left there.
+fn held(open: &OpenStorage, host: &str, pipeline: &str, cx: &Context) -> Result<Vec<String>> {
     let catalog = Catalog::new(open.storage.as_ref(), cx);
-    let snapshots = catalog.snapshots(&engine.host, &plan.pipeline)?;
-    details.push(match snapshots.last() {
+    let snapshots = catalog.snapshots(host, pipeline)?;
+    let mut details = vec![match snapshots.last() {
         Some(newest) => format!("{} snapshots, the newest is {}", snapshots.len(), newest.key),
         None => "no snapshot yet".to_owned(),
-    });
-    for key in catalog.incomplete(&engine.host, &plan.pipeline)? {
-        details.push(format!(
-            "warning: `{}` holds no manifest: a run that is under way, or one that died on another machine",
-            key.prefix()
-        ));
+    }];
+    let errors = snapshots.iter().filter_map(|snapshot| snapshot.manifest.as_ref().err());
+    details.extend(errors.map(|error| format!("warning: {}", error.one_line())));
+    let whose = "a run that is under way, or one that died on another machine";
+    for key in catalog.incomplete(host, pipeline)? {
+        details.push(format!("warning: `{}` holds no manifest: {whose}", key.prefix()));
+    }
+    for half in open.storage.leftovers(cx, &pipeline_prefix(host, pipeline))? {
+        details.push(format!("warning: there is a half upload of `{}`: {whose}", half.key));
     }
     Ok(details)
 }
