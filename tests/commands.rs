@@ -344,6 +344,44 @@ fn quiet_prints_nothing_on_success_and_errors_all_the_same() {
 }
 
 #[test]
+fn every_command_prints_json_objects_with_a_type_and_nothing_else() {
+    let sandbox = sandbox();
+    let runs: [(&[&str], i32, &str); 14] = [
+        (&["init", "sqlite:shop.db", "--output", "new.toml"], 0, "wrote"),
+        (&["check", "shop"], 0, "checked"),
+        (&["backup", "--all", "--dry-run"], 1, "planned"),
+        (&["backup", "--all"], 1, "stored"),
+        (&["list"], 0, "snapshot"),
+        (&["show", "shop"], 0, "shown"),
+        (&["verify", "shop"], 0, "verified"),
+        (&["restore", "shop", "--to", "sqlite:new.db"], 0, "restored"),
+        (&["restore", "shop"], 12, "error"),
+        (&["restore", "shop", "--output", "plain"], 0, "wrote"),
+        (&["plugins", "list"], 0, "plugin"),
+        (&["plugins", "info", "zstd"], 0, "document"),
+        (&["config", "show"], 0, "value"),
+        (&["show", "nosuch"], 10, "error"),
+    ];
+    for (arguments, code, kind) in runs {
+        let mut all = vec!["--json"];
+        all.extend(arguments);
+        let ran = sandbox.run(&all).expect(code);
+        assert_eq!(ran.stderr, "", "{arguments:?}");
+        let objects = json(&ran.stdout);
+        assert!(objects.iter().all(|object| object["type"].is_string()), "{arguments:?}: {}", ran.stdout);
+        assert!(
+            objects.iter().any(|object| object["type"] == kind),
+            "no {kind} of {arguments:?}: {}",
+            ran.stdout
+        );
+        let errors = objects.iter().filter(|object| object["type"] == "error");
+        let exits: Vec<Option<i64>> = errors.map(|error| error["exit"].as_i64()).collect();
+        let expected = if code == 0 { vec![] } else { vec![Some(code.into())] };
+        assert_eq!(exits, expected, "{arguments:?}");
+    }
+}
+
+#[test]
 fn completions_and_manual_pages_are_made_from_the_commands() {
     let sandbox = Sandbox::new();
     for (shell, sign) in
