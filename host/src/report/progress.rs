@@ -91,7 +91,7 @@ fn said(progress: &windlass_plugin_api::Progress) -> String {
     match (progress.message.as_str(), progress.done) {
         ("", 0) => String::new(),
         ("", done) => format!("{done} {}", progress.unit),
-        (message, _) => message.to_owned(),
+        (message, _) => units::printable(message).into_owned(),
     }
 }
 

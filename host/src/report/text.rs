@@ -26,14 +26,14 @@ impl Text {
         let text = self.secrets.redact(text);
         // Whoever reads may have gone (`| head`); the run goes on.
         self.progress.aside(|| {
-            let _ = std::io::stdout().lock().write_all(text.as_bytes());
+            let _ = std::io::stdout().lock().write_all(units::printable(&text).as_bytes());
         });
     }
 
     fn err(&self, text: &str) {
         let text = self.secrets.redact(text);
         self.progress.aside(|| {
-            let _ = writeln!(std::io::stderr().lock(), "{text}");
+            let _ = writeln!(std::io::stderr().lock(), "{}", units::printable(&text));
         });
     }
 }

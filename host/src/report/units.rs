@@ -1,7 +1,20 @@
-//! Sizes and times for people.
+//! Sizes and times for people, and what strangers wrote, fit for a terminal.
+
+use std::borrow::Cow;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+
+/// `text` with its control characters written out, but for line breaks and tabs: a manifest, a file name or a dump
+/// program's output must not drive the terminal.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let drives = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(drives) {
+        return Cow::Borrowed(text);
+    }
+    let show = |c: char| if drives(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(show).collect())
+}
 
 /// `1.2 GiB`: three digits at the most, binary units.
 pub fn bytes(count: u64) -> String {
