@@ -13,7 +13,7 @@ pub fn run(session: &Session, arguments: &Check) -> Outcome<Exit> {
         session.judge(Selection::All)?;
         if session.config.pipelines.is_empty() {
             return Err(Failure::usage("there is no pipeline to check").hint(
-                "Write a config with `windlass init sqlite:shop.db`, or name a source URL and `--storage`.",
+                "Write a config with `windlass init URL`, or name a source URL and `--storage`.",
             ));
         }
     }

@@ -78,7 +78,7 @@ fn target(
                 let message =
                     format!("the config has no pipeline `{base}`, so where should this be restored to?");
                 Failure::usage(message)
-                    .hint("Name a source: `--to sqlite:new.db`; or decode it with `--output FILE`.")
+                    .hint("Name a source or its URL with `--to`; or decode it with `--output FILE`.")
             })?;
             (pipeline.source.clone(), pipeline.source_key())
         }
