@@ -1,0 +1,187 @@
+//! Holds the option tables of docs/config.md to what the plugins say of themselves. With `WINDLASS_WRITE_DOCS=1` they are
+//! rewritten.
+
+mod common;
+
+use std::fs;
+
+use common::{Sandbox, repo};
+use serde_json::Value;
+
+const BEGIN: &str = "<!-- generated: begin -->\n";
+const END: &str = "<!-- generated: end -->\n";
+
+#[test]
+fn the_option_tables_are_those_of_the_plugins() {
+    let path = repo().join("docs/config.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once(BEGIN).unwrap();
+    let (written, after) = rest.split_once(END).unwrap();
+    let real = tables();
+    if std::env::var_os("WINDLASS_WRITE_DOCS").is_some() {
+        fs::write(&path, format!("{before}{BEGIN}{real}{END}{after}")).unwrap();
+        return;
+    }
+    assert_eq!(
+        written, real,
+        "docs/config.md differs from the schemas: run this test with WINDLASS_WRITE_DOCS=1"
+    );
+}
+
+#[test]
+fn every_toml_block_of_the_documents_can_be_read() {
+    for document in ["README.md", "docs/config.md", "docs/plugins.md", "docs/writing-a-plugin.md"] {
+        let text = fs::read_to_string(repo().join(document)).unwrap();
+        for block in text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
+            if let Err(error) = block.parse::<toml::Table>() {
+                panic!("{document}:\n{block}\n{error}");
+            }
+        }
+    }
+}
+
+/// All plugins of this repository, in the order in which data flows.
+fn tables() -> String {
+    let sandbox = Sandbox::new();
+    let mut folders: Vec<String> = fs::read_dir(repo().join("plugins"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    folders.sort_by_key(|folder| {
+        let kind = folder.split('-').next().unwrap_or_default().to_owned();
+        (["source", "filter", "storage", "notifier"].iter().position(|known| *known == kind), folder.clone())
+    });
+    assert!(folders.len() >= 6, "{folders:?}");
+    folders.iter().map(|folder| plugin(&sandbox, folder)).collect()
+}
+
+fn plugin(sandbox: &Sandbox, folder: &str) -> String {
+    let named = folder.replacen('-', "/", 1);
+    let info: Value = serde_json::from_str(&sandbox.ok(&["plugins", "info", &named])).unwrap();
+    let mut text =
+        format!("\n### {} `{}`\n\n", info["kind"].as_str().unwrap(), info["name"].as_str().unwrap());
+    text.push_str(&format!("{}.{}\n\n", capitalised(info["summary"].as_str().unwrap()), facts(&info)));
+    let options = &info["options"];
+    text.push_str("| option | type | default | |\n|---|---|---|---|\n");
+    let required: Vec<&str> =
+        options["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for (name, schema) in options["properties"].as_object().unwrap() {
+        let default = if required.contains(&name.as_str()) { "required".to_owned() } else { default(schema) };
+        let kind = type_of(options, schema);
+        text.push_str(&format!("| `{name}` | {kind} | {default} | {} |\n", description(options, schema)));
+    }
+    text
+}
+
+/// What else a user may want to know, in sentences.
+fn facts(info: &Value) -> String {
+    let list = |key: &str| -> Vec<String> {
+        let items = info[key].as_array().into_iter().flatten();
+        items.map(|item| format!("`{}`", item.as_str().unwrap())).collect()
+    };
+    let mut facts = String::new();
+    if let (Some(option), [scheme, ..]) = (info["url_option"].as_str(), list("schemes").as_slice()) {
+        facts.push_str(&format!(" URL: `{}:<{option}>`.", scheme.trim_matches('`')));
+    }
+    if let Some(suffix) = info["suffix"].as_str() {
+        facts.push_str(&format!(" Suffix: `{suffix}`."));
+    }
+    for (key, what) in [("writes", "Writes"), ("reads", "Reads"), ("aliases", "Also called")] {
+        if !list(key).is_empty() {
+            facts.push_str(&format!(" {what} {}.", list(key).join(", ")));
+        }
+    }
+    facts
+}
+
+fn resolved<'a>(options: &'a Value, schema: &'a Value) -> &'a Value {
+    let Some(name) = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) else {
+        return schema;
+    };
+    &options["$defs"][name]
+}
+
+fn type_of(options: &Value, schema: &Value) -> String {
+    let schema = resolved(options, schema);
+    let choices = schema["oneOf"].as_array().or(schema["anyOf"].as_array());
+    if let Some(choices) = choices {
+        let names =
+            choices.iter().filter(|choice| choice["type"] != "null").map(|choice| match &choice["const"] {
+                Value::Null => type_of(options, choice),
+                value => format!("`{value}`"),
+            });
+        return names.collect::<Vec<_>>().join(" or ");
+    }
+    if let Some(values) = schema["enum"].as_array() {
+        return values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(" or ");
+    }
+    let name = match &schema["type"] {
+        Value::Array(types) => {
+            types.iter().filter_map(Value::as_str).find(|name| *name != "null").unwrap_or("any")
+        }
+        name => name.as_str().unwrap_or("any"),
+    };
+    match (name, schema["format"].as_str()) {
+        ("string", Some("path")) => "path".to_owned(),
+        ("string", Some("secret")) => "secret".to_owned(),
+        ("array", _) => format!("list of {}s", type_of(options, &schema["items"])),
+        ("object", _) => format!("table of {}s", type_of(options, &schema["additionalProperties"])),
+        ("integer" | "number", _) => number(name, schema),
+        (name, _) => name.to_owned(),
+    }
+}
+
+fn number(name: &str, schema: &Value) -> String {
+    match (&schema["minimum"], &schema["maximum"]) {
+        (Value::Number(least), Value::Number(most)) => format!("{name}, {least} to {most}"),
+        _ => name.to_owned(),
+    }
+}
+
+fn default(schema: &Value) -> String {
+    match &schema["default"] {
+        Value::Null => "none".to_owned(),
+        value => format!("`{value}`"),
+    }
+}
+
+/// In one line; what each choice means follows.
+fn description(options: &Value, schema: &Value) -> String {
+    let said = |schema: &Value| -> String {
+        let text = schema["description"].as_str().unwrap_or_default();
+        text.split("\n\n")
+            .map(|part| part.replace('\n', " "))
+            .collect::<Vec<_>>()
+            .join("<br>")
+            .replace('|', "\\|")
+    };
+    let mut text = said(schema);
+    let target = resolved(options, schema);
+    for choice in target["oneOf"].as_array().into_iter().flatten() {
+        if let Some(value) = choice["const"].as_str() {
+            text.push_str(&format!("<br>`{value}`: {}", said(choice)));
+        }
+    }
+    text
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+#[test]
+fn schemas_become_words() {
+    let options =
+        serde_json::json!({ "$defs": { "M": { "oneOf": [{ "const": "a", "description": "One." }] } } });
+    let choice = serde_json::json!({ "$ref": "#/$defs/M", "description": "Which\nway." });
+    assert_eq!(type_of(&options, &choice), "`\"a\"`");
+    assert_eq!(description(&options, &choice), "Which way.<br>`a`: One.");
+    let list = serde_json::json!({ "type": "array", "items": { "type": "string", "format": "path" }, "default": [] });
+    assert_eq!((type_of(&options, &list), default(&list)), ("list of paths".to_owned(), "`[]`".to_owned()));
+    let level = serde_json::json!({ "type": ["integer", "null"], "minimum": 1, "maximum": 9 });
+    assert_eq!(
+        (type_of(&options, &level), default(&level)),
+        ("integer, 1 to 9".to_owned(), "none".to_owned())
+    );
+}
