@@ -99,9 +99,14 @@ impl Registry {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         read.entry(candidate.path.clone())
             .or_insert_with(|| {
-                candidate.trusted()?;
                 // By the name under which it was found: a link may point to a file of another name.
-                inspect::inspect(&candidate.found).map(Arc::new)
+                let info = candidate.trusted().and_then(|()| inspect::inspect(&candidate.found));
+                // A link that leads nowhere is a broken plugin, and none that isn't known.
+                let broken = |error: Error| match error.kind {
+                    ErrorKind::NotFound => Error { kind: ErrorKind::Failed, ..error },
+                    _ => error,
+                };
+                info.map(Arc::new).map_err(broken)
             })
             .clone()
     }
