@@ -9,6 +9,8 @@ use common::rows;
 use common::shop::{Shop, sealed, sha256};
 use serde_json::{Value, json};
 
+type Edit = fn(&mut Value);
+
 const ZSTD: &str = r#"{ plugin = "zstd" }"#;
 
 #[test]
@@ -36,7 +38,7 @@ fn names_that_leave_the_snapshot_are_refused() {
     let shop = Shop::new(ZSTD);
     let good = shop.manifest();
     shop.sandbox.write("store/web1/secret", "outside");
-    let edits: [(&str, fn(&mut Value)); 12] = [
+    let edits: [(&str, Edit); 12] = [
         ("stream", |m| m["streams"][0]["name"] = "../../secret".into()),
         ("stream", |m| m["streams"][0]["name"] = "/etc/passwd".into()),
         ("stream", |m| m["streams"][0]["name"] = "".into()),
@@ -67,7 +69,7 @@ fn names_that_leave_the_snapshot_are_refused() {
 fn numbers_that_do_not_add_up_are_refused() {
     let shop = Shop::new(ZSTD);
     let good = shop.manifest();
-    let edits: [fn(&mut Value); 9] = [
+    let edits: [Edit; 9] = [
         |m| m["streams"][0]["stored_bytes"] = json!(u64::MAX),
         |m| m["streams"][0]["stored_bytes"] = json!(0),
         |m| m["streams"][0]["stored_bytes"] = json!(-1),
@@ -91,7 +93,7 @@ fn numbers_that_do_not_add_up_are_refused() {
 fn a_wrong_hash_or_size_of_the_plain_bytes_is_noticed_when_decoding() {
     let shop = Shop::new(ZSTD);
     let good = shop.manifest();
-    let edits: [fn(&mut Value); 3] = [
+    let edits: [Edit; 3] = [
         |m| m["streams"][0]["plain_sha256"] = "0".repeat(64).into(),
         |m| m["streams"][0]["plain_bytes"] = json!(1),
         |m| m["streams"][0]["plain_bytes"] = json!(u64::MAX),
@@ -212,7 +214,7 @@ fn a_stream_format_that_is_not_what_the_bytes_are_leaves_the_target_as_it_was() 
 fn a_snapshot_of_a_later_version_is_told_as_such() {
     let shop = Shop::new(ZSTD);
     let good = shop.manifest();
-    let edits: [(&str, fn(&mut Value)); 2] = [
+    let edits: [(&str, Edit); 2] = [
         ("format 2", |manifest| manifest["format"] = json!(2)),
         ("dedup", |manifest| manifest["requires"] = json!(["dedup"])),
     ];

@@ -153,7 +153,7 @@ fn a_backup_killed_at_any_moment_leaves_whole_snapshots_or_none_and_the_next_run
             for storage in lane.storages {
                 lane.whole_snapshots(storage, &case);
             }
-            if moments.number % 2 == 0 {
+            if moments.number.is_multiple_of(2) {
                 lane.sandbox.ok(&["backup"]);
                 lane.nothing_else_is_left(&case);
                 for storage in lane.storages {
@@ -179,7 +179,7 @@ fn a_restore_killed_at_any_moment_leaves_the_database_wholly_old_or_wholly_new()
             moments.learn(lane.run_and_kill(&restore, after));
             let found = lane.shop.exists().then(|| rows(&lane.shop));
             assert!(found.as_ref() == Some(&new) || found == old_rows, "{case}: neither old nor new");
-            if moments.number % 2 == 0 {
+            if moments.number.is_multiple_of(2) {
                 lane.sandbox.ok(&restore);
                 assert!(rows(&lane.shop) == new, "{case}");
                 lane.no_siblings(&case);

@@ -6,6 +6,7 @@
 
 pub mod misbehaving;
 pub mod shop;
+pub mod skew;
 
 use std::ffi::OsStr;
 use std::fs;
