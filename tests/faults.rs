@@ -33,6 +33,29 @@ fn a_source_that_fails_leaves_nothing_even_where_deleting_is_denied() {
     }
 }
 
+/// A dump program whose end says that its output, however good it looked, is not to be trusted.
+#[test]
+fn a_dump_command_that_fails_after_good_output_leaves_nothing_and_its_words_are_told() {
+    for (script, said) in [
+        ("head -c 3000000 /dev/zero; echo the disk said no >&2; exit 1", "the disk said no"),
+        ("head -c 3000000 /dev/zero; kill -9 $$", "SIGKILL"),
+        ("exit 3", "3"),
+        ("no-such-program-anywhere", "no-such-program-anywhere"),
+    ] {
+        for filter in ["", "behaviour = \"none\""] {
+            let sandbox = Sandbox::new();
+            let all = text(&sandbox, "", filter, "deny_delete = true");
+            let command = format!("dump_command = [\"sh\", \"-c\", \"{script}\"]\n[storage.one]");
+            let (head, storage) = all.split_once("[storage.one]").unwrap();
+            assert!(head.contains("[source.bad]"));
+            sandbox.config(&format!("[source.bad]\nplugin = \"command\"\n{command}{storage}"));
+            let ran = sandbox.run(&["backup"]).fails_with(script, &["shop: source bad (command@"]);
+            assert!(ran.stderr.contains(said), "{script}: {}", ran.stderr);
+            sandbox.nothing_is_left(script);
+        }
+    }
+}
+
 #[test]
 fn a_source_that_fails_with_a_hint_has_it_told() {
     let sandbox = Sandbox::new();
