@@ -12,6 +12,8 @@ use crate::encode::failed;
 
 const KIB: u32 = 1024;
 const MIB: u32 = 1024 * KIB;
+/// The format's largest block.
+const FULL_BLOCK: u32 = 128 * KIB;
 
 /// Parameters of one stream's encoder.
 pub struct Tuning {
@@ -41,6 +43,9 @@ impl Tuning {
             // rather than 256 KiB has an eighth less to do: together 5 to 9 % less work, for 0.1 to 0.9 % more bytes.
             set(CParameter::HashLog(16))?;
             set(CParameter::OverlapSizeLog(4))?;
+            // Since 1.5.7 the library looks into each full block for a place to split it: 17 % more work, for 0.3 % fewer
+            // bytes of a database. A block that is never full isn't looked into.
+            set(CParameter::MaxBlockSize(FULL_BLOCK - 1))?;
         }
         Ok(())
     }
