@@ -2,15 +2,21 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 
 use rusqlite::Connection;
+use rustix::fs::{Advice, fadvise};
 use windlass_plugin_api::{Context, Error, Result};
 
 use crate::errors::Sql;
 
 /// The stream is written in pieces of about this many bytes: what the stages behind it like best.
 pub const PIECE: usize = 1 << 20;
+
+/// After so many bytes the kernel is told to begin writing a new file to the disk: it then does so while the rest comes and
+/// while the file is checked, and making it durable has little left to wait for.
+const WRITEBACK: u64 = 8 << 20;
 
 const DOING: &str = "can't read the database's pages";
 
@@ -64,7 +70,7 @@ pub fn of_shelf(
 /// Reads `input` to its end-of-file into `file`, and returns how many bytes came.
 pub fn into_file(cx: &Context, input: &mut dyn Read, file: &File) -> Result<u64> {
     let mut piece = vec![0; PIECE];
-    let mut at = 0;
+    let (mut at, mut begun) = (0, 0);
     loop {
         cx.go_on()?;
         let count = match input.read(&mut piece) {
@@ -75,5 +81,10 @@ pub fn into_file(cx: &Context, input: &mut dyn Read, file: &File) -> Result<u64>
         };
         file.write_all_at(&piece[..count], at)?;
         at += count as u64;
+        if let Some(length) = NonZeroU64::new(at - begun).filter(|length| length.get() >= WRITEBACK) {
+            // For pages that aren't on the disk yet this begins to write them, and no more; a refusal costs speed only.
+            let _ = fadvise(file, begun, Some(length), Advice::DontNeed);
+            begun = at;
+        }
     }
 }
