@@ -25,7 +25,7 @@ pub struct Stacked {
 /// The encoders of one stream: what is written to the result passes `filters` in order, then goes to `last`.
 /// What each encoder wants recorded goes to the slate when the chain finishes.
 ///
-/// Every stage works on a thread of its own behind a hop, unless `is_small`.
+/// Every stage works on a thread of its own behind a hop, unless `is_small`; the first is left to the caller.
 pub fn encoders(
     filters: &[Stacked],
     cx: &Context,
@@ -39,14 +39,15 @@ pub fn encoders(
     let hop = |next: Box<dyn Sink>, name: &str| -> Result<Box<dyn Sink>> {
         if is_small { Ok(next) } else { Ok(Box::new(WriteHop::new(next, name)?)) }
     };
-    let mut next = hop(last, "storage")?;
+    let mut next = hop(last, if filters.is_empty() { "storage" } else { "hash" })?;
     for (place, stacked) in filters.iter().enumerate().rev() {
         let encoder = stacked
             .filter
             .encode(cx, stream, next)
             .inspect_err(|error| faults.note(&stacked.stage, error))?;
         let watched = Box::new(Watched::new(encoder, &stacked.stage, faults));
-        next = hop(Box::new(Noted { inner: watched, slate: slate.clone(), place }), &stacked.applied.plugin)?;
+        let noted: Box<dyn Sink> = Box::new(Noted { inner: watched, slate: slate.clone(), place });
+        next = if place == 0 { noted } else { hop(noted, &stacked.applied.plugin)? };
     }
     Ok(next)
 }
@@ -86,14 +87,13 @@ pub fn decoders(
     faults: &Faults,
 ) -> Result<(Reader, Rest)> {
     let (mut reader, rest) = Rest::of(Box::new(ReadHop::new(input, "storage")?));
-    for (place, stacked) in filters.iter().enumerate().rev() {
+    for stacked in filters.iter().rev() {
         let decoder = stacked
             .filter
             .decode(cx, stream, &stacked.applied.params, reader)
             .inspect_err(|error| faults.note(&stacked.stage, error))?;
         let watched = Box::new(Watched::new(decoder, &stacked.stage, faults));
-        // The last decoder's reader is the source's own thread.
-        reader = if place == 0 { watched } else { Box::new(ReadHop::new(watched, &stacked.applied.plugin)?) };
+        reader = Box::new(ReadHop::new(watched, &stacked.applied.plugin)?);
     }
     Ok((reader, rest))
 }

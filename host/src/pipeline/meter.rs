@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use windlass_plugin_api::{Error, Finished, Result, Sink};
 
+use super::pair::Pair;
 use crate::catalog::hex;
 use crate::catalog::manifest::BLOCK_BYTES;
 use crate::run::cancel::Cancel;
@@ -107,10 +108,9 @@ impl Sink for PlainMeter {
     }
 }
 
-/// Hashes of a stream's stored bytes: the whole (unless it is known from elsewhere) and each block.
+/// Hashes of a stream's stored bytes: each block, and the whole unless it is known from elsewhere.
 pub struct BlockHash {
-    whole: Option<Sha256>,
-    block: Sha256,
+    running: Running,
     in_block: u64,
     block_bytes: u64,
     /// Of each full block so far.
@@ -119,23 +119,28 @@ pub struct BlockHash {
     pub bytes: u64,
 }
 
+enum Running {
+    Block(Sha256),
+    Both(Box<Pair>),
+}
+
 impl BlockHash {
-    /// Hashes blocks of `block_bytes`, and the whole if `whole`.
+    /// Hashes blocks of `block_bytes`, and the whole if `whole`: then a block is a multiple of 64 bytes.
     pub fn new(block_bytes: u64, whole: bool) -> Self {
-        let whole = whole.then(Sha256::new);
-        Self { whole, block: Sha256::new(), in_block: 0, block_bytes, blocks: Vec::new(), bytes: 0 }
+        let running = if whole { Running::Both(Box::default()) } else { Running::Block(Sha256::new()) };
+        Self { running, in_block: 0, block_bytes, blocks: Vec::new(), bytes: 0 }
     }
 
     /// Takes in more bytes.
     pub fn update(&mut self, mut bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
-        if let Some(whole) = &mut self.whole {
-            whole.update(bytes);
-        }
         while !bytes.is_empty() {
             let room = usize::try_from(self.block_bytes - self.in_block).unwrap_or(usize::MAX);
             let (now, later) = bytes.split_at(room.min(bytes.len()));
-            self.block.update(now);
+            match &mut self.running {
+                Running::Block(block) => block.update(now),
+                Running::Both(pair) => pair.update(now),
+            }
             self.in_block += now.len() as u64;
             if self.in_block == self.block_bytes {
                 self.end_block();
@@ -145,16 +150,23 @@ impl BlockHash {
     }
 
     fn end_block(&mut self) {
-        self.blocks.push(hex(&self.block.finalize_reset()));
+        self.blocks.push(match &mut self.running {
+            Running::Block(block) => hex(&block.finalize_reset()),
+            Running::Both(pair) => pair.end_block(),
+        });
         self.in_block = 0;
     }
 
     /// Ends the last block; the hash of the whole, if it was asked for.
     pub fn end(&mut self) -> String {
+        let whole = match &self.running {
+            Running::Block(_) => String::new(),
+            Running::Both(pair) => pair.end(),
+        };
         if self.in_block > 0 {
             self.end_block();
         }
-        self.whole.take().map(|whole| hex(&whole.finalize())).unwrap_or_default()
+        whole
     }
 }
 

@@ -135,14 +135,20 @@ impl SnapshotOutputs {
         let mut ends: Vec<Box<dyn Sink>> = Vec::new();
         for (landing, open) in landings.iter().zip(&writing.storages) {
             let end: Box<dyn Sink> = Box::new(Watched::new(landing.sink(), &open.stage, &writing.faults));
-            // Several storages write at the same time; a single one needs no hop besides the chain's own.
-            let alone = landings.len() == 1 || is_small;
+            // Several storages write at the same time. Behind filters there are two hashes to make, which take longer than
+            // what a disk or a network does with the bytes: then a single one writes beside that, too.
+            let alone = is_small || (landings.len() == 1 && filters.is_empty());
             ends.push(if alone { end } else { Box::new(WriteHop::new(end, "storage")?) });
         }
         let stored =
             Box::new(StoredMeter::new(FanOut::over(ends), slate, &writing.moved, filters.is_empty()));
         let encoded = encoders(filters, &writing.cx, name, stored, slate, &writing.faults, is_small)?;
-        Ok(Box::new(PlainMeter::new(encoded, slate, &writing.moved, &writing.cancel)))
+        let metered = Box::new(PlainMeter::new(encoded, slate, &writing.moved, &writing.cancel));
+        // The plain bytes are hashed by the first filter's thread: most compress on others, while the source has enough to do.
+        match filters.first() {
+            Some(first) if !is_small => Ok(Box::new(WriteHop::new(metered, &first.applied.plugin)?)),
+            _ => Ok(metered),
+        }
     }
 
     /// No stream may be created any more; every one must have finished.

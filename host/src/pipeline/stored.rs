@@ -9,6 +9,7 @@ use windlass_plugin_api::{Context, Error, Reader, Result, Storage};
 
 use super::chain::{Rest, Stacked, decoders};
 use super::faults::{Faults, Watched};
+use super::hop::ReadHop;
 use super::meter::{BlockHash, Moved};
 use super::tail::HeldTail;
 use crate::catalog::{StreamRecord, hex};
@@ -182,13 +183,16 @@ impl StoredStream {
         let hashes = !self.filters.is_empty() && self.plain_sha256.is_some();
         let plain =
             PlainReader { input: decoded, tally: tally.clone(), hashes, moved: reading.moved.clone() };
+        // Hashing takes about as long as what a source does with the bytes: it gets a thread of its own.
+        let plain: Reader =
+            if hashes { Box::new(ReadHop::new(Box::new(plain), "hash")?) } else { Box::new(plain) };
         let (this, faults) = (self.clone(), reading.faults.clone());
         let prove = move || {
             this.prove(&rest, &proved, &tally, hashes)
                 .inspect_err(|error| faults.note(&this.stage, error))
                 .map_err(Error::into_io)
         };
-        Ok(Box::new(HeldTail::new(Box::new(plain), prove)))
+        Ok(Box::new(HeldTail::new(plain, prove)))
     }
 
     fn prove(&self, rest: &Rest, proved: &AtomicBool, tally: &PlainTally, hashes: bool) -> Result<()> {

@@ -162,6 +162,6 @@ mod tests {
         let failure = supervise(&Cancel::new(), Limits::default(), &Arc::default(), || {
             std::panic::panic_any("expected by the test");
         });
-        assert_eq!(failure.map(|()| ()).unwrap_err().error.kind, ErrorKind::Broken);
+        assert_eq!(failure.unwrap_err().error.kind, ErrorKind::Broken);
     }
 }
