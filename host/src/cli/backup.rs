@@ -19,9 +19,8 @@ pub fn run(session: &Session, arguments: &Backup) -> Outcome<Exit> {
     }
     let mut plans = session.plans(&arguments.pipelines, &arguments.adhoc)?;
     if plans.is_empty() {
-        return Err(Failure::usage("there is nothing to back up").hint(
-            "Write a config with `windlass init URL`, or name a source URL and `--storage`.",
-        ));
+        return Err(Failure::usage("there is nothing to back up")
+            .hint("Write a config with `windlass init URL`, or name a source URL and `--storage`."));
     }
     for plan in &mut plans {
         plan.tags.extend(arguments.tags.iter().cloned());

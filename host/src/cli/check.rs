@@ -12,9 +12,8 @@ pub fn run(session: &Session, arguments: &Check) -> Outcome<Exit> {
     if arguments.pipelines.is_empty() {
         session.judge(Selection::All)?;
         if session.config.pipelines.is_empty() {
-            return Err(Failure::usage("there is no pipeline to check").hint(
-                "Write a config with `windlass init URL`, or name a source URL and `--storage`.",
-            ));
+            return Err(Failure::usage("there is no pipeline to check")
+                .hint("Write a config with `windlass init URL`, or name a source URL and `--storage`."));
         }
     }
     let plans = session.plans(&arguments.pipelines, &arguments.adhoc)?;
