@@ -36,7 +36,8 @@ struct Installed {
 
 impl Installed {
     fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("windlass-e2e-").tempdir().unwrap();
+        // Not in the tests' scratch folder: another user need not be let that far.
+        let dir = tempfile::Builder::new().prefix("windlass-e2e-").tempdir_in("/tmp").unwrap();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         let bin = dir.path().join("bin");
         fs::create_dir(&bin).unwrap();

@@ -10,6 +10,8 @@ use std::thread::JoinHandle;
 
 use windlass_plugin_api::{Error, Finished, Reader, Result, Sink};
 
+use super::tail::read_full;
+
 /// Bytes of one buffer.
 pub const BUFFER_BYTES: usize = 256 << 10;
 /// Buffers of one hop.
@@ -155,9 +157,11 @@ impl ReadHop {
 /// Sends filled buffers, then an empty one for end-of-file, or an error.
 fn read_ahead(mut input: Reader, to_fill: &Receiver<Vec<u8>>, fill: &SyncSender<io::Result<Vec<u8>>>) {
     while let Ok(mut buffer) = to_fill.recv() {
-        buffer.clear();
-        let read = (&mut input).take(BUFFER_BYTES as u64).read_to_end(&mut buffer);
-        let is_end = read.is_err() || buffer.is_empty();
+        // All but the last come back at their full length: a buffer is zeroed once, not each time.
+        buffer.resize(BUFFER_BYTES, 0);
+        let read = read_full(&mut input, &mut buffer);
+        buffer.truncate(*read.as_ref().unwrap_or(&0));
+        let is_end = buffer.is_empty();
         if fill.send(read.map(|_| buffer)).is_err() || is_end {
             return;
         }

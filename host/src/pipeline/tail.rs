@@ -53,7 +53,7 @@ impl<P: FnOnce() -> io::Result<()> + Send> HeldTail<P> {
 }
 
 /// Fills `buffer` as far as `input` goes.
-fn read_full(input: &mut Reader, buffer: &mut [u8]) -> io::Result<usize> {
+pub(super) fn read_full(input: &mut Reader, buffer: &mut [u8]) -> io::Result<usize> {
     let mut count = 0;
     while count < buffer.len() {
         match input.read(&mut buffer[count..]) {

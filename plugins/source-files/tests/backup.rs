@@ -343,7 +343,8 @@ fn unreadable_files_and_folders_are_told_and_the_rest_is_kept() {
         assert_eq!(contents.details["files"], json!(1));
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
+    // Where every user can reach it: the tests' scratch folder may be closed to others.
+    let dir = tempfile::tempdir_in("/tmp").unwrap();
     let root = dir.path().join("media");
     fs::create_dir_all(root.join("closed")).unwrap();
     fs::write(root.join("open"), "open").unwrap();

@@ -236,7 +236,8 @@ fn without_root_owners_are_told_and_set_user_bits_are_dropped() {
         return;
     }
     let snapshot = Snapshot::new();
-    let dir = tempfile::tempdir().unwrap();
+    // Where every user can reach it: the tests' scratch folder may be closed to others.
+    let dir = tempfile::tempdir_in("/tmp").unwrap();
     fs::write(dir.path().join("archive"), &*snapshot.stream.bytes.lock().unwrap()).unwrap();
     let program = dir.path().join("test");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();

@@ -95,7 +95,8 @@ fn as_nobody(name: &str) -> Option<std::process::Command> {
 
 #[test]
 fn a_wal_database_in_a_folder_without_rights_is_read_where_that_is_safe() {
-    let folder = tempfile::tempdir().unwrap();
+    // Where every user can reach it: the tests' scratch folder may be closed to others.
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let path = database(folder.path(), "PRAGMA journal_mode = WAL", 100);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();

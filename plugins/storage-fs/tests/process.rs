@@ -81,7 +81,8 @@ fn a_root_without_the_right_to_write_is_told_as_denied() {
         assert!(error.to_string().contains(root.to_str().unwrap()) && error.hint.is_some(), "{error}");
         return;
     }
-    let root = tempfile::tempdir().unwrap();
+    // Where every user can reach it: the tests' scratch folder may be closed to others.
+    let root = tempfile::tempdir_in("/tmp").unwrap();
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o555)).unwrap();
     // To the superuser nothing is denied: then somebody else does it, if they can run this file at all.
     let is_superuser = rustix::process::geteuid().is_root();
