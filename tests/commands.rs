@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::process::Command;
 
 use common::{Ran, Sandbox, database, fill, rows};
 use serde_json::Value;
@@ -339,6 +340,12 @@ fn quiet_prints_nothing_on_success_and_errors_all_the_same() {
         assert_eq!((stdout.as_str(), stderr.as_str()), ("", ""), "{arguments:?}");
     }
     assert!(sandbox.path("plain.db").exists());
+    // A warning is no failure; what was left out is.
+    assert!(Command::new("mkfifo").arg(sandbox.path("media/pipe")).status().unwrap().success());
+    sandbox.run(&["backup", "media"]).expect(0).says("warning: media: ");
+    assert_eq!(sandbox.run(&["-q", "backup", "media"]).expect(0).stderr, "");
+    let left_out = ["-q", "backup", "misbehaving:none?left_out=2", store[0], store[1]];
+    sandbox.run(&left_out).expect(3).says("left out: ");
     sandbox.run(&["-q", "backup", "broken"]).expect(1).says("error: broken:");
     sandbox.run(&["-q", "-v", "list", store[0], store[1]]).expect(2);
 }

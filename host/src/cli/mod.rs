@@ -47,13 +47,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     log::install(&args.global, &secrets);
     let cancel = Cancel::new();
     signals::listen(&cancel);
-    match run(args, secrets, report.clone(), cancel) {
-        Ok(exit) => exit as u8,
-        Err(failure) => {
-            failure.all().for_each(|failure| report.event(&error_event(failure)));
-            failure.exit as u8
-        }
-    }
+    let exit = run(args, secrets, report.clone(), cancel).unwrap_or_else(|failure| {
+        failure.all().for_each(|failure| report.event(&error_event(failure)));
+        failure.exit
+    });
+    report.end(exit);
+    exit as u8
 }
 
 fn printer(global: &Global, secrets: &Arc<Secrets>) -> Arc<dyn Report> {

@@ -37,6 +37,8 @@ pub fn verify(engine: &Engine, storage: &OpenStorage, found: &Found, depth: Dept
     let run = Run::new(engine, found.key.id.clone());
     let mut findings = Findings::default();
     match &found.manifest {
+        // Made by a later version: that is no damage.
+        Err(error) if error.kind == ErrorKind::Unsupported => findings.unproved.push(error.one_line()),
         Err(error) => findings.damage.push(error.one_line()),
         Ok(manifest) => {
             let _ticker = Ticker::start(

@@ -10,13 +10,18 @@ pub mod units;
 use serde::Serialize;
 use windlass_plugin_api::Progress;
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 pub use rows::{Checked, ConfigRow, Planned, PluginRow, SnapshotRow, Stored, TargetView};
 
 /// Takes events, from any thread.
 pub trait Report: Send + Sync {
     /// Something happened.
     fn event(&self, event: &Event);
+
+    /// The command is over and ends with `exit`.
+    fn end(&self, exit: Exit) {
+        let _ = exit;
+    }
 }
 
 /// What can happen. As JSON each is one object with its `type`; keys are only ever added.

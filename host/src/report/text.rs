@@ -2,24 +2,27 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::progress::Progress;
 use super::{Checked, Event, Planned, PluginRow, Report, SnapshotRow, Stored, TargetView, units};
 use crate::catalog::Manifest;
 use crate::config::Secrets;
+use crate::exit::Exit;
 
 /// Prints events as text.
 pub struct Text {
     secrets: Arc<Secrets>,
     progress: Progress,
     quiet: bool,
+    /// Warnings of a quiet run: printed if it doesn't end well.
+    held: Mutex<Vec<String>>,
 }
 
 impl Text {
     /// Hides what `secrets` knows; with `quiet` only errors, warnings and results that were asked for.
     pub fn new(secrets: Arc<Secrets>, progress: Progress, quiet: bool) -> Self {
-        Self { secrets, progress, quiet }
+        Self { secrets, progress, quiet, held: Mutex::default() }
     }
 
     fn out(&self, text: &str) {
@@ -44,7 +47,8 @@ impl Report for Text {
         match event {
             Event::Started { .. } | Event::Bytes { .. } | Event::Progress { .. } | Event::Ended { .. } => {}
             Event::Warning { pipeline, message } => {
-                self.err(&format!("warning: {}{message}", before(pipeline)))
+                let line = format!("warning: {}{message}", before(pipeline));
+                if self.quiet { self.held().push(line) } else { self.err(&line) }
             }
             Event::Error { hint, .. } => {
                 self.err(&format!("error: {}", error_line(event)));
@@ -70,9 +74,20 @@ impl Report for Text {
             _ => {}
         }
     }
+
+    fn end(&self, exit: Exit) {
+        let held = std::mem::take(&mut *self.held());
+        if exit != Exit::Ok {
+            held.iter().for_each(|line| self.err(line));
+        }
+    }
 }
 
 impl Text {
+    fn held(&self) -> MutexGuard<'_, Vec<String>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What isn't worth a line with `-q`.
     fn told(&self, event: &Event) {
         match event {
