@@ -100,6 +100,8 @@ fn replace_makes_the_target_equal_and_merge_adds_to_it() {
     sandbox.ok(&["restore", "media", "--mode", "merge", "--yes"]);
     assert_eq!(sandbox.files("media"), ["a.txt", "b/c.txt", "b/d.txt", "new.txt"]);
     assert_eq!(read(sandbox.path("media/a.txt")), "content of a.txt", "the snapshot wins");
+    let ran = sandbox.run(&["restore", "media", "--mode", "replace"]).expect(12);
+    ran.says("removes 1 files and folders that aren't in the snapshot");
     sandbox.run(&["restore", "media", "--mode", "replace", "--yes"]).expect(0).says("Removed 1 files");
     assert_eq!(sandbox.files("media"), ["a.txt", "b/c.txt", "b/d.txt"]);
 }

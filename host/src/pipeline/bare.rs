@@ -61,7 +61,7 @@ fn apply_bare(engine: &Engine, bare: Bare, request: &Request, run: &Run) -> Outc
         }
         Ok(inputs.check()?)
     };
-    let job = Job { name, ends: inputs.ends(), inputs: &inputs, how, bytes: 0 };
+    let job = Job { name, ends: inputs.ends(), again, inputs: &inputs, how, bytes: 0 };
     job.run(engine, request, run, source.as_mut(), prove)
 }
 

@@ -30,6 +30,11 @@ impl Ends {
         ends.iter().find(|(_, ended)| !**ended).map(|(name, _)| name.clone())
     }
 
+    /// Whether `stream` was opened and read to its end: by that it is proved.
+    pub fn has_ended(&self, stream: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(stream) == Some(&true)
+    }
+
     /// `input`, whose end is noted as the end of `stream`.
     pub fn watch(&self, stream: &str, input: Reader) -> Reader {
         self.set(stream, false);

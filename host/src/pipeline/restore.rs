@@ -84,13 +84,16 @@ fn apply(
         ..RestoreOptions::default()
     };
     let inputs = SnapshotInputs::new(streams.0.clone(), reading.clone());
+    let ends = inputs.ends();
     let prove = || {
-        let mut all = streams.0.iter();
-        all.try_for_each(|stream| stream.check_plain(&reading)).map_err(Failure::from)
+        // What a preview has read to its end is proved.
+        let mut rest = streams.0.iter().filter(|stream| !ends.has_ended(&stream.record.name));
+        rest.try_for_each(|stream| stream.check_plain(&reading)).map_err(Failure::from)
     };
     let job = Job {
         name: manifest.key().to_string(),
         ends: inputs.ends(),
+        again: true,
         inputs: &inputs,
         how,
         bytes: manifest.plain_bytes(),
@@ -106,6 +109,8 @@ pub(super) struct Job<'a> {
     pub inputs: &'a dyn Inputs,
     /// Which of them were read to their end.
     pub ends: Ends,
+    /// Whether they can be read more than once.
+    pub again: bool,
     /// How to restore.
     pub how: RestoreOptions,
     /// Plain bytes in all, if known.
@@ -125,7 +130,12 @@ impl Job<'_> {
         let started = Instant::now();
         let stage = request.to.stage();
         let at = |error: Error| Failure::from(error).at(stage.clone());
-        let target = source.target(&run.cx, &self.how).map_err(at)?;
+        let mut target = source.target(&run.cx, &self.how).map_err(at)?;
+        if !target.empty && request.mode != RestoreMode::Fail && self.again {
+            let effects = source.preview(&run.cx, self.inputs, &self.how);
+            let effects = effects.inspect_err(|error| run.faults.note(&stage, error));
+            target.effects.extend(effects.map_err(at)?);
+        }
         agree(engine, request, &self.name, &target)?;
         if request.dry_run {
             return Ok(Exit::Ok);

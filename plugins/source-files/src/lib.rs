@@ -96,6 +96,10 @@ impl Source for Files {
         restore::target(cx, &self.options, how)
     }
 
+    fn preview(&mut self, cx: &Context, input: &dyn Inputs, how: &RestoreOptions) -> Result<Vec<String>> {
+        restore::preview(cx, &self.options, input, how)
+    }
+
     fn restore(&mut self, cx: &Context, input: &dyn Inputs, how: &RestoreOptions) -> Result<Restored> {
         restore::restore(cx, &self.options, input, how)
     }

@@ -109,7 +109,14 @@ fn mode_replace_makes_the_target_equal_and_counts_what_goes() {
     let how = how(RestoreMode::Replace, Some(snapshot.contents.clone()), &[]);
     let target = files(json!({ "target": snapshot.out() })).target(&Context::default(), &how).unwrap();
     assert!(!target.empty && !target.atomic && target.size_bytes.unwrap() > 700_000);
-    assert!(target.effects.iter().any(|effect| effect.starts_with("removes")), "{target:?}");
+    assert!(target.effects.iter().any(|effect| effect.starts_with("overwrites")), "{target:?}");
+    // Four that are nowhere in the snapshot, and one in a folder where the snapshot has a file.
+    let before = picture(&media);
+    let preview = files(json!({ "target": snapshot.out() }))
+        .preview(&Context::default(), &snapshot.stream, &how)
+        .unwrap();
+    assert!(preview.len() == 1 && preview[0].starts_with("removes 5 files and folders"), "{preview:?}");
+    assert_eq!(picture(&media), before, "a preview changes nothing");
     let notes = snapshot.restore(RestoreMode::Replace, &[]).unwrap();
     assert!(notes.iter().any(|note| note.contains("Removed 4 ")), "{notes:?}");
     assert_eq!(picture(&media), picture(&snapshot.root()));

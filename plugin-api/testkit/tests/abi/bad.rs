@@ -160,6 +160,11 @@ impl Source for Bad {
         Ok(Target::default())
     }
 
+    fn preview(&mut self, _: &Context, _: &dyn Inputs, _: &RestoreOptions) -> Result<Vec<String>> {
+        self.0.at("preview");
+        Ok(Vec::new())
+    }
+
     fn restore(&mut self, _: &Context, input: &dyn Inputs, _: &RestoreOptions) -> Result<Restored> {
         self.0.at("restore");
         input.open("data")?.read_to_end(&mut Vec::new())?;

@@ -90,7 +90,7 @@ fn a_panic_in_a_reader_ends_it() {
 fn a_panic_in_a_source_ends_it_and_aborts_its_streams() {
     let inputs = MemoryInputs::new().stream("data", StreamInfo::new("test/1"), *b"bytes");
     let how = Default::default();
-    for call in ["probe", "discover", "backup", "target", "restore"] {
+    for call in ["probe", "discover", "backup", "target", "preview", "restore"] {
         let name = format!("source {call}");
         let (mut broken, out) = (source(&name, call).unwrap(), MemoryOutputs::new());
         match call {
@@ -98,6 +98,7 @@ fn a_panic_in_a_source_ends_it_and_aborts_its_streams() {
             "discover" => is_panic(broken.discover(&cx()), call),
             "backup" => is_panic(broken.backup(&cx(), &out), call),
             "target" => is_panic(broken.target(&cx(), &how), call),
+            "preview" => is_panic(broken.preview(&cx(), &inputs, &how), call),
             _ => is_panic(broken.restore(&cx(), &inputs, &how), call),
         }
         for (_, seen) in out.seen() {

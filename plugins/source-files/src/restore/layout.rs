@@ -52,14 +52,15 @@ impl Layout {
         Ok(Self::Back(recorded.iter().map(place).collect::<Result<_>>()?))
     }
 
-    /// The folders that the restore fills: each root's, or each label's in the target, or the whole target.
-    pub fn folders(&self) -> Vec<PathBuf> {
+    /// The folders that the restore fills, with the member path of each: each root's, or each label's in the target, or
+    /// the whole target.
+    pub fn folders(&self) -> Vec<(Vec<u8>, PathBuf)> {
         match self {
-            Self::Back(roots) => roots.iter().map(|(_, path)| path.clone()).collect(),
+            Self::Back(roots) => roots.clone(),
             Self::Into(target, Some(labels)) => {
-                labels.iter().map(|label| target.join(OsStr::from_bytes(label))).collect()
+                labels.iter().map(|label| (label.clone(), target.join(OsStr::from_bytes(label)))).collect()
             }
-            Self::Into(target, None) => vec![target.clone()],
+            Self::Into(target, None) => vec![(Vec::new(), target.clone())],
         }
     }
 
@@ -106,7 +107,7 @@ impl Layout {
     /// What is in the folders that the restore fills. `None`: none of them exists, or all are empty.
     pub fn measure(&self, cx: &Context) -> Result<Option<Measure>> {
         let mut sum = Measure::default();
-        for folder in self.folders() {
+        for (_, folder) in self.folders() {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             match rustix::fs::open(&folder, flags, Mode::empty()).map_err(io::Error::from) {
                 Ok(opened) => measure(cx, opened, &mut sum)?,
@@ -142,12 +143,8 @@ fn effects(mode: RestoreMode, there: Option<Measure>) -> Vec<String> {
     match mode {
         RestoreMode::Fail => Vec::new(),
         RestoreMode::Merge => vec![format!("overwrites those of the {there} that the snapshot has too")],
-        RestoreMode::Replace => vec![
-            format!("overwrites those of the {there} that the snapshot has too"),
-            format!(
-                "removes those of the {there} that aren't in the snapshot, also such as no backup takes (`exclude`)"
-            ),
-        ],
+        // How many go only the stream tells: see `preview`.
+        RestoreMode::Replace => vec![format!("overwrites those of the {there} that the snapshot has too")],
     }
 }
 

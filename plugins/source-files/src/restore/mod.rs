@@ -10,6 +10,7 @@ mod layout;
 mod meta;
 mod only;
 mod place;
+mod preview;
 mod put;
 mod seen;
 mod sweep;
@@ -27,6 +28,7 @@ use windlass_plugin_api::{
 };
 
 pub use layout::target;
+pub use preview::preview;
 
 use crate::archive::read::Archive;
 use crate::archive::{Kind, Member, broken};
@@ -245,7 +247,13 @@ impl Restore<'_> {
     }
 
     fn remove_extras(&mut self) -> Result<u64> {
-        let mut extras = Extras { cx: self.cx, seen: &self.rules.seen, only: self.only.as_ref(), removed: 0 };
+        let mut extras = Extras {
+            cx: self.cx,
+            seen: &self.rules.seen,
+            only: self.only.as_ref(),
+            spare: false,
+            removed: 0,
+        };
         match &self.layout {
             Layout::Into(_, Some(labels)) => {
                 for label in labels {

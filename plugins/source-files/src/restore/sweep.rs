@@ -91,6 +91,20 @@ pub fn remove(cx: &Context, folder: impl AsFd, name: &CStr) -> Result<u64> {
     Ok(count)
 }
 
+/// How many files and folders `name` in `folder` is, with everything in it.
+fn count(cx: &Context, folder: impl AsFd, name: &CStr, file_type: FileType) -> Result<u64> {
+    cx.go_on()?;
+    if file_type != FileType::Directory {
+        return Ok(1);
+    }
+    let Ok(below) = openat(folder.as_fd(), name, FOLDER, Mode::empty()) else { return Ok(1) };
+    let mut sum = 1;
+    for (name, file_type) in Listing::read(&below)?.iter() {
+        sum += count(cx, &below, name, file_type)?;
+    }
+    Ok(sum)
+}
+
 /// What of a target goes in mode `replace`.
 pub struct Extras<'a> {
     /// Asked for cancelling.
@@ -99,7 +113,9 @@ pub struct Extras<'a> {
     pub seen: &'a Seen,
     /// What was asked for; what lies elsewhere stays.
     pub only: Option<&'a Only>,
-    /// How many files and folders went.
+    /// Only count.
+    pub spare: bool,
+    /// How many files and folders went, or would.
     pub removed: u64,
 }
 
@@ -119,6 +135,9 @@ impl Extras<'_> {
             let temporary = name.to_bytes().starts_with(TEMPORARY);
             match selected {
                 Selected::No => {}
+                Selected::Yes if !known && !temporary && self.spare => {
+                    self.removed += count(self.cx, folder, name, file_type)?;
+                }
                 Selected::Yes if !known && !temporary => self.removed += remove(self.cx, folder, name)?,
                 Selected::Yes | Selected::Above if file_type == FileType::Directory => {
                     if let Ok(below) = openat(folder, name, FOLDER, Mode::empty()) {

@@ -13,7 +13,7 @@ use crate::stream::{Inputs, Outputs};
 ///
 /// The host makes one instance for each run, calls it from one thread at a time, and calls nothing after an error
 /// but the destructor. Every method may block; it must end soon after [`Context::cancelled`] turns true.
-/// The calls of a backup are `probe`, `backup`; of a restore `target`, `restore`; of `check` `probe` alone.
+/// The calls of a backup are `probe`, `backup`; of a restore `target`, `preview`, `restore`; of `check` `probe` alone.
 pub trait Source: Send {
     /// Looks without touching: versions, an estimate, what is missing. Called by `check` and before each backup.
     /// An error means that a backup can't work now.
@@ -32,6 +32,15 @@ pub trait Source: Send {
 
     /// What a restore would write to, and what it would overwrite. Reads only. Called before every restore.
     fn target(&mut self, cx: &Context, how: &RestoreOptions) -> Result<Target>;
+
+    /// What a restore would do to what is there, as far as only the streams tell: "removes 3 files that aren't in the
+    /// snapshot". One sentence each. Called after `target` and before the user is asked, where the target isn't empty and
+    /// the mode would change it. May read the streams; one that is read to its end here is proved by that, and not read
+    /// once more for it. Nothing by default.
+    fn preview(&mut self, cx: &Context, input: &dyn Inputs, how: &RestoreOptions) -> Result<Vec<String>> {
+        let _ = (cx, input, how);
+        Ok(Vec::new())
+    }
 
     /// Writes the streams of a snapshot to the target.
     ///

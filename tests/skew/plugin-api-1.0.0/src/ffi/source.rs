@@ -18,6 +18,7 @@ pub trait AbiSource: Send {
     fn discover(&mut self, cx: ContextBox) -> AbiResult<RString>;
     fn backup(&mut self, cx: ContextBox, out: OutputsBox<'_>) -> AbiResult<RString>;
     fn target(&mut self, cx: ContextBox, how: RString) -> AbiResult<RString>;
+    fn preview(&mut self, cx: ContextBox, input: InputsBox<'_>, how: RString) -> AbiResult<RString>;
     fn restore(&mut self, cx: ContextBox, input: InputsBox<'_>, how: RString) -> AbiResult<RString>;
     #[sabi(last_prefix_field)]
     fn by_hand(&mut self, stream: RStr<'_>, contents: RString) -> AbiResult<ROption<RString>>;
@@ -52,6 +53,13 @@ impl AbiSource for FfiSource {
     fn target(&mut self, cx: ContextBox, how: RString) -> AbiResult<RString> {
         let cx = ForeignContext::context(cx);
         self.0.call("target", |source| Ok(document::write(&source.target(&cx, &document::read(&how)?)?)))
+    }
+
+    fn preview(&mut self, cx: ContextBox, input: InputsBox<'_>, how: RString) -> AbiResult<RString> {
+        let (cx, input) = (ForeignContext::context(cx), ForeignInputs(input));
+        self.0.call("preview", |source| {
+            Ok(document::write(&source.preview(&cx, &input, &document::read(&how)?)?))
+        })
     }
 
     fn restore(&mut self, cx: ContextBox, input: InputsBox<'_>, how: RString) -> AbiResult<RString> {
@@ -95,6 +103,11 @@ impl Source for ForeignSource {
 
     fn target(&mut self, cx: &Context, how: &RestoreOptions) -> Result<Target> {
         document::read(&received(self.abi().target(FfiContext::boxed(cx), document::write(how)))?)
+    }
+
+    fn preview(&mut self, cx: &Context, input: &dyn Inputs, how: &RestoreOptions) -> Result<Vec<String>> {
+        let (cx, input) = (FfiContext::boxed(cx), FfiInputs::boxed(input));
+        document::read(&received(self.abi().preview(cx, input, document::write(how)))?)
     }
 
     fn restore(&mut self, cx: &Context, input: &dyn Inputs, how: &RestoreOptions) -> Result<Restored> {
