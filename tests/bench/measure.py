@@ -107,17 +107,38 @@ class Result:
         return [one.wall / other.wall for one, other in zip(self.ours, self.theirs)]
 
 
-def in_turn(ours: Side, theirs: Side | None, times: int) -> Result:
+def in_turn(ours: Side, theirs: Side | None, times: int, quiet: bool) -> Result:
     """A B A B …, after one run of each that isn't counted and warms the caches."""
     result = Result([], [])
     run(ours)
     if theirs:
         run(theirs)
     for _ in range(times):
+        if quiet:
+            wait_for_quiet()
         result.ours.append(run(ours))
         if theirs:
             result.theirs.append(run(theirs))
     return result
+
+
+def wait_for_quiet() -> None:
+    """Not by the load average, which is our own for a minute."""
+    os.sync()
+    give_up = time.monotonic() + 60
+    while time.monotonic() < give_up:
+        idle, total = processors()
+        time.sleep(1)
+        idle_then, total_then = processors()
+        if idle_then - idle > 0.9 * (total_then - total):
+            return
+
+
+def processors() -> tuple[int, int]:
+    """Their idle time and all of it, in ticks."""
+    with open("/proc/stat") as stat:
+        ticks = [int(value) for value in stat.readline().split()[1:9]]
+    return ticks[3] + ticks[4], sum(ticks)
 
 
 def middle(values: list[float]) -> str:

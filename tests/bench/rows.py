@@ -255,7 +255,7 @@ def streams(bench: Bench) -> list[Row]:
     }
     what = "a stream of 4 GiB"
     backup = bench.backup("stream", source, [{"plugin": "zstd", "level": 3}])
-    restore = Side("windlass restore", [[bench.argv("restore", "stream", "--yes")]], bench.having("stream"))
+    restore = Side("windlass restore", [[bench.argv("restore", "stream", "--mode", "replace", "--yes")]], bench.having("stream"))
     verify = Side("windlass verify --full", [[bench.argv("verify", "--full", "stream")]], bench.having("stream"))
     output = "stream.zst"
     by_hand = bench.shell("cat | zstd -3 -T0", output, [["cat", *noise], ["zstd", "-3", "-T0", "-q"]], to_stdout=True)

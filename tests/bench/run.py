@@ -5,9 +5,7 @@ Both sides of a row are run in turn, so that a machine that slows down slows bot
 
 import argparse
 import json
-import os
 import subprocess
-import time
 from pathlib import Path
 
 import data
@@ -23,15 +21,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("binaries", type=Path, metavar="FOLDER", help="where the release binary and the plugins are")
     parser.add_argument("--times", type=int, default=5, help="pairs of runs a row; slow rows take fewer (default: 5)")
     parser.add_argument("--rows", default="", help="only rows whose name contains one of these, separated by commas")
-    parser.add_argument("--quiet-below", type=float, default=0.0, metavar="LOAD", help="before each row, wait up to five minutes for a load average below this")
+    parser.add_argument("--quiet", action="store_true", help="before each pair, wait up to a minute until other programs take less than a tenth of the processors")
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     return parser.parse_args()
-
-
-def wait_for_quiet(below: float) -> None:
-    give_up = time.monotonic() + 300
-    while below and os.getloadavg()[0] >= below and time.monotonic() < give_up:
-        time.sleep(5)
 
 
 def loading(binaries: Path) -> str:
@@ -54,8 +46,7 @@ def main() -> None:
     for row in rows(bench):
         if wanted and not any(part in row.name for part in wanted):
             continue
-        wait_for_quiet(options.quiet_below)
-        result = in_turn(row.ours, row.theirs, max(1, options.times // row.slow))
+        result = in_turn(row.ours, row.theirs, max(1, options.times // row.slow), options.quiet)
         results.append((row, result))
         print(report.time_line(row, result), report.memory_line(row, result), sep="\n", flush=True)
     text = report.table(results, "" if wanted else loading(options.binaries))
