@@ -181,6 +181,38 @@ fn a_restore_command_that_commits_at_the_end_never_sees_the_end_of_a_damaged_str
     assert!(fed + (64 << 10) <= 3_000_000, "{fed} bytes were fed");
 }
 
+/// What is large is proved block by block: the message says in which the damage lies, and the source gets no more.
+#[test]
+fn damage_to_a_large_stream_is_told_by_its_place() {
+    const BLOCK: usize = 16 << 20;
+    let sandbox = Sandbox::new();
+    sandbox.config(&command_config(&sandbox, "", "atomic = true"));
+    let plain: Vec<u8> = (0..2 * BLOCK + 1000).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    sandbox.write("plain", &plain);
+    sandbox.ok(&["backup", "dump"]);
+    let stored = sandbox.object("dump", "data");
+    let places = [
+        (0, "between bytes 0 and 16777216"),
+        (BLOCK - 1, "between bytes 0 and 16777216"),
+        (BLOCK, "between bytes 16777216 and 33554432"),
+        (2 * BLOCK, "between bytes 33554432 and 33555432"),
+        (2 * BLOCK + 999, "between bytes 33554432 and 33555432"),
+    ];
+    for (at, place) in places {
+        let mut bytes = plain.clone();
+        bytes[at] ^= 1;
+        fs::write(&stored, &bytes).unwrap();
+        let ran = sandbox.run(&["verify", "dump"]).expect(4);
+        assert!(ran.stdout.contains(place), "{at}: {}", ran.stdout);
+        sandbox.run(&["restore", "dump", "--yes", "--mode", "replace"]).fails_with_exit(4, place, &[place]);
+        assert!(!sandbox.path("restored").exists());
+    }
+    fs::write(&stored, &plain).unwrap();
+    sandbox.ok(&["verify", "--full", "dump"]);
+    sandbox.ok(&["restore", "dump", "--yes", "--mode", "replace"]);
+    assert!(fs::read(sandbox.path("restored")).unwrap() == plain);
+}
+
 /// A pipeline that dumps a file of 3 MB, and restores it with a rename at end-of-file.
 fn command_config(sandbox: &Sandbox, filters: &str, options: &str) -> String {
     let plain: Vec<u8> = (0..3_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();

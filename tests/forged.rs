@@ -74,8 +74,8 @@ fn numbers_that_do_not_add_up_are_refused() {
         |m| m["streams"][0]["stored_bytes"] = json!(0),
         |m| m["streams"][0]["stored_bytes"] = json!(-1),
         |m| m["streams"][0]["block_bytes"] = json!(0),
-        |m| m["streams"][0]["block_bytes"] = json!(1),
-        |m| m["streams"][0]["block_sha256"] = json!([]),
+        |m| m["streams"][0]["block_bytes"] = json!(64),
+        |m| m["streams"][0]["sha256_states"] = json!(["00"]),
         |m| m["restore_txt"]["stored_bytes"] = json!(u64::MAX),
         |m| m["streams"] = json!(null),
         |m| m["sequence"] = json!("seven"),
@@ -241,7 +241,7 @@ fn bytes_that_are_no_database_do_not_replace_one() {
         stream["plain_bytes"] = json!(bytes.len());
         stream["stored_sha256"] = sha256(&bytes).into();
         stream["plain_sha256"] = sha256(&bytes).into();
-        stream["block_sha256"] = json!([sha256(&bytes)]);
+        stream["sha256_states"] = json!([]);
     });
     shop.verify("--full").expect(0);
     let ran = shop.restore();

@@ -13,7 +13,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// Of the fixture's manifest, which vouches for all the rest.
-const MANIFEST_SHA256: &str = "fef67113423c78cd91e9225e2f00d7fb5d1bd63abaf222de21285c7c733818eb";
+const MANIFEST_SHA256: &str = "94285851b86eea71298ebf7a99601ad2c5cf810ca5c112f1a1158e774ad5a02f";
 const SNAPSHOT: &str = "web1/shop@20261122T224617Z-n3by";
 
 fn fixture() -> PathBuf {

@@ -24,7 +24,7 @@ pub const FORMAT: u32 = 1;
 /// Features of a snapshot that this version knows how to read.
 const KNOWN_FEATURES: &[&str] = &[];
 
-/// Stored bytes are hashed in blocks of this size besides as a whole.
+/// At the end of each block of so many stored bytes the state of their hash is recorded.
 pub const BLOCK_BYTES: u64 = 16 << 20;
 
 /// A manifest larger than this isn't one of ours: it would only fill the memory.
@@ -100,9 +100,9 @@ pub struct StreamRecord {
     pub stored_bytes: u64,
     /// Of the stored bytes: what `sha256sum` says of the object.
     pub stored_sha256: String,
-    /// Of each block of [`block_bytes`](Self::block_bytes) stored bytes.
-    pub block_sha256: Vec<String>,
-    /// The size of a block.
+    /// The state of that hash after each full block of [`block_bytes`](Self::block_bytes).
+    pub sha256_states: Vec<String>,
+    /// The size of a block, a multiple of 64.
     pub block_bytes: u64,
     /// Bytes before the first filter.
     pub plain_bytes: u64,
@@ -237,7 +237,8 @@ impl Manifest {
                 }
             }
             if stream.block_bytes == 0
-                || stream.block_sha256.len() as u64 != stream.stored_bytes.div_ceil(stream.block_bytes)
+                || !stream.block_bytes.is_multiple_of(64)
+                || stream.sha256_states.len() as u64 != stream.stored_bytes / stream.block_bytes
             {
                 return Err(format!("the blocks of `{}` don't add up", stream.name));
             }
@@ -306,7 +307,7 @@ pub(crate) mod tests {
             }],
             stored_bytes: 3,
             stored_sha256: hex(&Sha256::digest(b"abc")),
-            block_sha256: vec![hex(&Sha256::digest(b"abc"))],
+            sha256_states: Vec::new(),
             block_bytes: BLOCK_BYTES,
             plain_bytes: 9,
             plain_sha256: Some(hex(&Sha256::digest(b"plain"))),

@@ -39,7 +39,7 @@ pub fn encoders(
     let hop = |next: Box<dyn Sink>, name: &str| -> Result<Box<dyn Sink>> {
         if is_small { Ok(next) } else { Ok(Box::new(WriteHop::new(next, name)?)) }
     };
-    let mut next = hop(last, if filters.is_empty() { "storage" } else { "hash" })?;
+    let mut next = hop(last, if filters.is_empty() { "hash" } else { "storage" })?;
     for (place, stacked) in filters.iter().enumerate().rev() {
         let encoder = stacked
             .filter

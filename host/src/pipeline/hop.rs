@@ -15,7 +15,7 @@ use super::tail::read_full;
 /// Bytes of one buffer.
 pub const BUFFER_BYTES: usize = 256 << 10;
 /// Buffers of one hop.
-pub const BUFFERS: usize = 4;
+pub const BUFFERS: usize = 8;
 
 enum Load {
     Bytes(Vec<u8>),

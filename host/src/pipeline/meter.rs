@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
+use sha2::digest::common::hazmat::SerializableState;
 use sha2::{Digest, Sha256};
 use windlass_plugin_api::{Error, Finished, Result, Sink};
 
-use super::pair::Pair;
 use crate::catalog::hex;
 use crate::catalog::manifest::BLOCK_BYTES;
 use crate::run::cancel::Cancel;
@@ -34,14 +34,14 @@ impl Moved {
 pub struct Measured {
     /// Bytes before the first filter.
     pub plain_bytes: u64,
-    /// Their SHA-256.
-    pub plain_sha256: String,
+    /// Their SHA-256; `None` where no filter is between: then it is that of the stored bytes.
+    pub plain_sha256: Option<String>,
     /// Bytes as stored.
     pub stored_bytes: u64,
-    /// Their SHA-256; empty where no filter is between: then it is the plain one.
+    /// Their SHA-256.
     pub stored_sha256: String,
-    /// SHA-256 of each block of stored bytes.
-    pub block_sha256: Vec<String>,
+    /// Its state after each full block.
+    pub sha256_states: Vec<String>,
     /// Of each filter, what its encoder wants recorded.
     pub params: Vec<Map<String, Value>>,
     /// The whole chain has finished.
@@ -62,7 +62,7 @@ impl Slate {
 /// Stands before the first filter.
 pub struct PlainMeter {
     next: Box<dyn Sink>,
-    hash: Sha256,
+    hash: Option<Sha256>,
     bytes: u64,
     slate: Slate,
     moved: Arc<Moved>,
@@ -70,10 +70,17 @@ pub struct PlainMeter {
 }
 
 impl PlainMeter {
-    /// Measures what goes into `next`.
-    pub fn new(next: Box<dyn Sink>, slate: &Slate, moved: &Arc<Moved>, cancel: &Arc<Cancel>) -> Self {
+    /// Measures what goes into `next`. Without a filter behind it (`is_stored`) the hash is that of the stored bytes, which
+    /// is made already, on another thread.
+    pub fn new(
+        next: Box<dyn Sink>,
+        slate: &Slate,
+        moved: &Arc<Moved>,
+        cancel: &Arc<Cancel>,
+        is_stored: bool,
+    ) -> Self {
         let (slate, moved, cancel) = (slate.clone(), moved.clone(), cancel.clone());
-        Self { next, hash: Sha256::new(), bytes: 0, slate, moved, cancel }
+        Self { next, hash: (!is_stored).then(Sha256::new), bytes: 0, slate, moved, cancel }
     }
 }
 
@@ -83,7 +90,9 @@ impl Write for PlainMeter {
             return Err(Error::cancelled().into_io());
         }
         let count = self.next.write(bytes)?;
-        self.hash.update(&bytes[..count]);
+        if let Some(hash) = &mut self.hash {
+            hash.update(&bytes[..count]);
+        }
         self.bytes += count as u64;
         self.moved.plain_bytes.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)
@@ -102,33 +111,30 @@ impl Sink for PlainMeter {
         self.next.finish()?;
         let mut measured = self.slate.lock();
         measured.plain_bytes = self.bytes;
-        measured.plain_sha256 = hex(&self.hash.finalize_reset());
+        measured.plain_sha256 = self.hash.take().map(|hash| hex(&hash.finalize()));
         measured.finished = true;
         Ok(Finished::default())
     }
 }
 
-/// Hashes of a stream's stored bytes: each block, and the whole unless it is known from elsewhere.
-pub struct BlockHash {
-    running: Running,
+/// SHA-256 of a stream's stored bytes, and the state that it passes through at the end of each full block.
+///
+/// Two states prove the block between them as well as a hash of its own would, at no price: see
+/// docs/adr/0003-states-of-the-hash-and-the-held-end.md.
+pub struct StoredHash {
+    hash: Sha256,
     in_block: u64,
     block_bytes: u64,
-    /// Of each full block so far.
-    pub blocks: Vec<String>,
+    /// After each full block so far.
+    pub states: Vec<String>,
     /// Bytes so far.
     pub bytes: u64,
 }
 
-enum Running {
-    Block(Sha256),
-    Both(Box<Pair>),
-}
-
-impl BlockHash {
-    /// Hashes blocks of `block_bytes`, and the whole if `whole`: then a block is a multiple of 64 bytes.
-    pub fn new(block_bytes: u64, whole: bool) -> Self {
-        let running = if whole { Running::Both(Box::default()) } else { Running::Block(Sha256::new()) };
-        Self { running, in_block: 0, block_bytes, blocks: Vec::new(), bytes: 0 }
+impl StoredHash {
+    /// For blocks of `block_bytes`, a multiple of 64.
+    pub fn new(block_bytes: u64) -> Self {
+        Self { hash: Sha256::new(), in_block: 0, block_bytes, states: Vec::new(), bytes: 0 }
     }
 
     /// Takes in more bytes.
@@ -137,53 +143,41 @@ impl BlockHash {
         while !bytes.is_empty() {
             let room = usize::try_from(self.block_bytes - self.in_block).unwrap_or(usize::MAX);
             let (now, later) = bytes.split_at(room.min(bytes.len()));
-            match &mut self.running {
-                Running::Block(block) => block.update(now),
-                Running::Both(pair) => pair.update(now),
-            }
+            self.hash.update(now);
             self.in_block += now.len() as u64;
             if self.in_block == self.block_bytes {
-                self.end_block();
+                self.states.push(state(&self.hash));
+                self.in_block = 0;
             }
             bytes = later;
         }
     }
 
-    fn end_block(&mut self) {
-        self.blocks.push(match &mut self.running {
-            Running::Block(block) => hex(&block.finalize_reset()),
-            Running::Both(pair) => pair.end_block(),
-        });
-        self.in_block = 0;
+    /// The hash of all bytes.
+    pub fn end(&self) -> String {
+        hex(&self.hash.clone().finalize())
     }
+}
 
-    /// Ends the last block; the hash of the whole, if it was asked for.
-    pub fn end(&mut self) -> String {
-        let whole = match &self.running {
-            Running::Block(_) => String::new(),
-            Running::Both(pair) => pair.end(),
-        };
-        if self.in_block > 0 {
-            self.end_block();
-        }
-        whole
-    }
+/// The eight words of the hash (FIPS 180-4 calls them the intermediate hash value), written like a finished one.
+fn state(hash: &Sha256) -> String {
+    let serialized = hash.serialize();
+    let (words, _) = serialized[..32].as_chunks::<4>();
+    words.iter().map(|word| format!("{:08x}", u32::from_le_bytes(*word))).collect()
 }
 
 /// Stands behind the last filter.
 pub struct StoredMeter {
     next: Box<dyn Sink>,
-    hash: BlockHash,
+    hash: StoredHash,
     slate: Slate,
     moved: Arc<Moved>,
 }
 
 impl StoredMeter {
-    /// Measures what goes into `next`. Without a filter before it (`is_plain`) the hash of the whole is the plain one's,
-    /// which is made already, on another thread.
-    pub fn new(next: Box<dyn Sink>, slate: &Slate, moved: &Arc<Moved>, is_plain: bool) -> Self {
-        let hash = BlockHash::new(BLOCK_BYTES, !is_plain);
-        Self { next, hash, slate: slate.clone(), moved: moved.clone() }
+    /// Measures what goes into `next`.
+    pub fn new(next: Box<dyn Sink>, slate: &Slate, moved: &Arc<Moved>) -> Self {
+        Self { next, hash: StoredHash::new(BLOCK_BYTES), slate: slate.clone(), moved: moved.clone() }
     }
 }
 
@@ -203,11 +197,10 @@ impl Write for StoredMeter {
 impl Sink for StoredMeter {
     fn finish(&mut self) -> Result<Finished> {
         let finished = self.next.finish()?;
-        let whole = self.hash.end();
         let mut measured = self.slate.lock();
         measured.stored_bytes = self.hash.bytes;
-        measured.stored_sha256 = whole;
-        measured.block_sha256 = std::mem::take(&mut self.hash.blocks);
+        measured.stored_sha256 = self.hash.end();
+        measured.sha256_states = std::mem::take(&mut self.hash.states);
         Ok(finished)
     }
 }
@@ -215,24 +208,47 @@ impl Sink for StoredMeter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sha2::block_api::compress256;
 
+    fn words(state: &str) -> [u32; 8] {
+        std::array::from_fn(|i| u32::from_str_radix(&state[i * 8..][..8], 16).unwrap())
+    }
+
+    fn text(words: [u32; 8]) -> String {
+        words.iter().map(|word| format!("{word:08x}")).collect()
+    }
+
+    /// Goes from state to state as the standard says, without the library's hasher.
     #[test]
-    fn blocks_and_the_whole_are_hashed_however_the_writes_fall() {
+    fn each_block_leads_from_one_state_to_the_next_however_the_writes_fall() {
         let bytes: Vec<u8> = (0..1000u32).map(|i| (i % 253) as u8).collect();
-        for step in [1, 7, 64, 1000] {
-            let mut hash = BlockHash::new(64, true);
+        for step in [1, 7, 64, 128, 1000] {
+            let mut hash = StoredHash::new(128);
             bytes.chunks(step).for_each(|piece| hash.update(piece));
-            let whole = hash.end();
-            assert_eq!(whole, hex(&Sha256::digest(&bytes)), "{step}");
-            let blocks: Vec<String> = bytes.chunks(64).map(|block| hex(&Sha256::digest(block))).collect();
-            assert_eq!(hash.blocks, blocks, "{step}");
+            assert_eq!((hash.end(), hash.states.len()), (hex(&Sha256::digest(&bytes)), 7), "{step}");
+            let mut state = words("6a09e667bb67ae853c6ef372a54ff53a510e527f9b05688c1f83d9ab5be0cd19");
+            for (block, found) in bytes.chunks_exact(128).zip(&hash.states) {
+                compress256(&mut state, block.as_chunks().0);
+                assert_eq!(&text(state), found, "{step}");
+            }
         }
     }
 
     #[test]
-    fn no_bytes_have_no_blocks() {
-        let mut hash = BlockHash::new(64, true);
+    fn the_last_state_and_the_padding_make_the_hash() {
+        let mut hash = StoredHash::new(64);
+        hash.update(&[7; 64]);
+        let mut state = words(&hash.states[0]);
+        let mut padding = [0; 64];
+        (padding[0], padding[62]) = (0x80, 2);
+        compress256(&mut state, &[padding]);
+        assert_eq!(text(state), hex(&Sha256::digest([7; 64])));
+    }
+
+    #[test]
+    fn no_bytes_have_no_states() {
+        let hash = StoredHash::new(64);
         assert_eq!(hash.end(), hex(&Sha256::digest(b"")));
-        assert!(hash.blocks.is_empty());
+        assert!(hash.states.is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! Plans and runs: source → filters → storages, and back.
 //!
 //! [`plan`] resolves a pipeline; [`backup`] and [`restore`] are the two directions, [`verify`] reads back without a target.
-//! The parts of a chain are [`chain`] (filters around each other), [`meter`] and [`pair`] (counts and hashes), [`hop`] (a
+//! The parts of a chain are [`chain`] (filters around each other), [`meter`] (counts and hashes), [`hop`] (a
 //! thread and a few buffers between stages), [`landing`] (uploads that only the host publishes) and [`tail`] (the end of a
 //! stream, held back until it is proved).
 
@@ -18,7 +18,6 @@ pub mod landing;
 pub mod leftovers;
 pub mod meter;
 pub mod outputs;
-pub mod pair;
 pub mod plan;
 pub mod restore;
 pub mod run;

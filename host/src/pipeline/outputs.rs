@@ -135,15 +135,15 @@ impl SnapshotOutputs {
         let mut ends: Vec<Box<dyn Sink>> = Vec::new();
         for (landing, open) in landings.iter().zip(&writing.storages) {
             let end: Box<dyn Sink> = Box::new(Watched::new(landing.sink(), &open.stage, &writing.faults));
-            // Several storages write at the same time. Behind filters there are two hashes to make, which take longer than
-            // what a disk or a network does with the bytes: then a single one writes beside that, too.
-            let alone = is_small || (landings.len() == 1 && filters.is_empty());
+            // Several storages write at the same time. What a source writes as it is comes fast enough to be hashed and
+            // written by two threads; behind a codec one does both.
+            let alone = is_small || (landings.len() == 1 && !filters.is_empty());
             ends.push(if alone { end } else { Box::new(WriteHop::new(end, "storage")?) });
         }
-        let stored =
-            Box::new(StoredMeter::new(FanOut::over(ends), slate, &writing.moved, filters.is_empty()));
+        let stored = Box::new(StoredMeter::new(FanOut::over(ends), slate, &writing.moved));
         let encoded = encoders(filters, &writing.cx, name, stored, slate, &writing.faults, is_small)?;
-        let metered = Box::new(PlainMeter::new(encoded, slate, &writing.moved, &writing.cancel));
+        let (moved, cancel) = (&writing.moved, &writing.cancel);
+        let metered = Box::new(PlainMeter::new(encoded, slate, moved, cancel, filters.is_empty()));
         // The plain bytes are hashed by the first filter's thread: most compress on others, while the source has enough to do.
         match filters.first() {
             Some(first) if !is_small => Ok(Box::new(WriteHop::new(metered, &first.applied.plugin)?)),
@@ -217,22 +217,19 @@ impl Stream {
             .map(|(stacked, params)| AppliedFilter { params, ..stacked.applied.clone() })
             .collect();
         let encrypted = filters.iter().any(|filter| filter.encrypts);
-        let stored_sha256 = match measured.stored_sha256 {
-            empty if empty.is_empty() => measured.plain_sha256.clone(),
-            hash => hash,
-        };
+        let plain_sha256 = measured.plain_sha256.unwrap_or_else(|| measured.stored_sha256.clone());
         let record = StreamRecord {
             name: self.name.clone(),
             stream_format: self.info.stream_format.clone(),
             filters,
             stored_bytes: measured.stored_bytes,
-            stored_sha256,
-            block_sha256: measured.block_sha256,
+            stored_sha256: measured.stored_sha256,
+            sha256_states: measured.sha256_states,
             block_bytes: BLOCK_BYTES,
             plain_bytes: measured.plain_bytes,
-            plain_sha256: (!encrypted).then(|| measured.plain_sha256.clone()),
+            plain_sha256: (!encrypted).then(|| plain_sha256.clone()),
         };
-        (record, measured.plain_sha256)
+        (record, plain_sha256)
     }
 }
 

@@ -10,7 +10,7 @@ use windlass_plugin_api::{Context, Error, Reader, Result, Storage};
 use super::chain::{Rest, Stacked, decoders};
 use super::faults::{Faults, Watched};
 use super::hop::ReadHop;
-use super::meter::{BlockHash, Moved};
+use super::meter::{Moved, StoredHash};
 use super::tail::HeldTail;
 use crate::catalog::{StreamRecord, hex};
 use crate::exit::Stage;
@@ -21,7 +21,7 @@ struct StoredReader {
     input: Reader,
     object: String,
     record: StreamRecord,
-    hash: BlockHash,
+    hash: StoredHash,
     checked: usize,
     proved: Arc<AtomicBool>,
     moved: Arc<Moved>,
@@ -29,15 +29,17 @@ struct StoredReader {
 }
 
 impl StoredReader {
+    /// The bytes since the last block that was good aren't what was stored.
+    fn damaged(&self) -> Error {
+        let start = self.checked as u64 * self.record.block_bytes;
+        let end = (start + self.record.block_bytes).min(self.hash.bytes);
+        Error::damaged(format!("`{}` is damaged between bytes {start} and {end}", self.object))
+    }
+
     fn check_blocks(&mut self) -> Result<()> {
-        while let Some(found) = self.hash.blocks.get(self.checked) {
-            if self.record.block_sha256.get(self.checked) != Some(found) {
-                let start = self.checked as u64 * self.record.block_bytes;
-                let end = (start + self.record.block_bytes).min(self.hash.bytes);
-                return Err(Error::damaged(format!(
-                    "`{}` is damaged between bytes {start} and {end}",
-                    self.object
-                )));
+        while let Some(found) = self.hash.states.get(self.checked) {
+            if self.record.sha256_states.get(self.checked) != Some(found) {
+                return Err(self.damaged());
             }
             self.checked += 1;
         }
@@ -46,23 +48,24 @@ impl StoredReader {
 
     fn check(&mut self, more: &[u8]) -> Result<()> {
         let expected = self.record.stored_bytes;
+        self.hash.update(more);
+        if self.hash.bytes > expected {
+            return Err(Error::damaged(format!("`{}` is longer than its {expected} bytes", self.object)));
+        }
+        self.check_blocks()?;
         if more.is_empty() {
-            self.hash.end();
-            self.check_blocks()?;
             if self.hash.bytes != expected {
                 return Err(Error::damaged(format!(
                     "`{}` is cut short: {} of {expected} bytes",
                     self.object, self.hash.bytes
                 )));
             }
+            if self.hash.end() != self.record.stored_sha256 {
+                return Err(self.damaged());
+            }
             self.proved.store(true, Ordering::Release);
-            return Ok(());
         }
-        self.hash.update(more);
-        if self.hash.bytes > expected {
-            return Err(Error::damaged(format!("`{}` is longer than its {expected} bytes", self.object)));
-        }
-        self.check_blocks()
+        Ok(())
     }
 }
 
@@ -154,7 +157,7 @@ impl StoredStream {
         let reader = StoredReader {
             input,
             object: self.key.clone(),
-            hash: BlockHash::new(self.record.block_bytes, false),
+            hash: StoredHash::new(self.record.block_bytes),
             record: self.record.clone(),
             checked: 0,
             proved: proved.clone(),
