@@ -9,7 +9,7 @@ TMPDIR=$(mktemp -d "$PWD/.scratch/test-XXXXXX")
 export TMPDIR
 trap finish EXIT
 
-all=(format clippy dependencies unit conformance end-to-end docs)
+all=(format clippy dependencies unit conformance end-to-end demo docs)
 
 phase_format() { cargo fmt --all --check; }
 
@@ -39,7 +39,7 @@ phase_conformance() {
     if nextest; then
         cargo nextest run --workspace --no-fail-fast -E 'kind(test) and not package(windlass)'
     else
-        tests_named plugins/*/tests/*.rs plugin-api/tests/*.rs plugin-api/*/tests/*.rs tests/plugins/*/tests/*.rs
+        tests_named plugins/*/tests/*.rs plugin-api/tests/*.rs plugin-api/*/tests/*.rs plugin-api/*/tests/*/main.rs tests/plugins/*/tests/*.rs
     fi
 }
 
@@ -62,6 +62,8 @@ phase_sqlite() {
     fi
 }
 
+phase_demo() { make --no-print-directory demo </dev/null; }
+
 phase_docs() {
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
     cargo test --workspace --test docs --test contributing --test changelog
@@ -72,7 +74,8 @@ nextest() { cargo nextest --version >/dev/null 2>&1; }
 tests_named() {
     local file targets=()
     for file in "$@"; do
-        [[ -e $file ]] && targets+=(--test "$(basename "$file" .rs)")
+        # A test is a file, or a folder with a main.rs.
+        [[ -e $file ]] && targets+=(--test "$(basename "${file%/main.rs}" .rs)")
     done
     cargo test --workspace --no-fail-fast "${targets[@]}"
 }

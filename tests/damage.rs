@@ -166,6 +166,21 @@ fn a_restore_command_is_not_started_where_the_very_last_byte_is_damaged() {
     }
 }
 
+/// Proved once, and yet not believed: what is read again for the restore is proved again.
+#[test]
+fn a_storage_that_gives_other_bytes_the_second_time_is_noticed() {
+    let sandbox = Sandbox::new();
+    let config = command_config(&sandbox, "", "").replace("plugin = \"fs\"", "plugin = \"misbehaving\"");
+    sandbox.config(&config);
+    sandbox.ok(&["backup", "dump"]);
+    sandbox.config(&config.replace("[storage.nas]", "[storage.nas]\nlie = \"bytes-again\""));
+    sandbox.ok(&["verify", "dump"]);
+    let ran = sandbox.run(&["restore", "dump", "--yes", "--mode", "replace"]);
+    ran.fails_with_exit(4, "again", &["damaged"]);
+    assert!(sandbox.path("started").exists(), "the first read was damaged already");
+    assert!(!sandbox.path("restored").exists(), "the command saw the end of the stream");
+}
+
 /// A source that commits at end-of-file alone is fed at once, but dies before it sees the end.
 #[test]
 fn a_restore_command_that_commits_at_the_end_never_sees_the_end_of_a_damaged_stream() {

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use common::{Ran, Sandbox, database, fill, rows};
+use common::{Ran, Sandbox, database, fill, rows, until};
 
 const CONFIG: &str = r#"
 [source.shop]
@@ -250,6 +250,52 @@ fn a_damaged_stream_leaves_no_output_file() {
     let left: Vec<String> =
         sandbox.files("").into_iter().filter(|name| name.starts_with(".windlass") || name == "new").collect();
     assert_eq!(left, Vec::<String>::new());
+}
+
+/// What is being written has no name until it is whole.
+#[test]
+fn a_killed_decode_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    let config = "[source.shop]\nplugin = \"misbehaving\"\nbytes = 3000000\n[storage.local]\nplugin = \"misbehaving\"\n\
+                  root = \"store\"\n[pipeline.shop]\nsource = \"shop\"\nstorage = [\"local\"]\n";
+    sandbox.config(config);
+    sandbox.ok(&["backup"]);
+    sandbox.config(&config.replace("root =", "bytes_per_second = 200000\nroot ="));
+    let before = sandbox.files("");
+    let mut child = sandbox.spawn(&["restore", "shop", "--output", "out"]);
+    let open = format!("/proc/{}/fd", child.id());
+    let folder = sandbox.path("").canonicalize().unwrap();
+    let is_open = |entry: fs::DirEntry| {
+        fs::read_link(entry.path())
+            .is_ok_and(|to| to.parent() == Some(&folder) && to.to_string_lossy().ends_with(" (deleted)"))
+    };
+    until("the file is open", || fs::read_dir(&open).unwrap().flatten().any(is_open));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(sandbox.files(""), before);
+}
+
+/// The whole matrix of damage is that of the database; here is another source.
+#[test]
+fn a_damaged_archive_is_refused_before_a_file_is_touched() {
+    let sandbox = sandbox();
+    let object = sandbox.object("media", "data.gz");
+    let good = fs::read(&object).unwrap();
+    sandbox.write("media/a.txt", "newer");
+    fs::remove_file(sandbox.path("media/b/c.txt")).unwrap();
+    for at in [0, good.len() / 2, good.len() - 1] {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        fs::write(&object, bytes).unwrap();
+        for mode in ["replace", "merge"] {
+            sandbox.run(&["restore", "media", "--mode", mode, "--yes"]).expect(4).says("data.gz");
+            assert_eq!(sandbox.files("media"), ["a.txt", "b/d.txt"], "byte {at}, {mode}");
+            assert_eq!(read(sandbox.path("media/a.txt")), "newer", "byte {at}, {mode}");
+        }
+    }
+    fs::write(&object, good).unwrap();
+    sandbox.ok(&["restore", "media", "--mode", "replace", "--yes"]);
+    assert_eq!(read(sandbox.path("media/a.txt")), "content of a.txt");
 }
 
 #[test]

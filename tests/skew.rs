@@ -162,6 +162,44 @@ fn libc() -> PathBuf {
     path.expect("no C library is mapped").into()
 }
 
+/// Its initialiser would run as it is loaded.
+#[test]
+fn nothing_of_a_file_that_is_no_plugin_is_run() {
+    let broken = Broken::new();
+    let (code, mark) = (broken.sandbox.path("init.c"), broken.sandbox.path("ran"));
+    let text =
+        "#include <fcntl.h>\n__attribute__((constructor)) static void init(void) { creat(MARK, 0600); }\n";
+    fs::write(&code, text).unwrap();
+    let mark_is = format!("-DMARK=\"{}\"", mark.display());
+    let made =
+        Command::new("cc").args(["-shared", "-fPIC", &mark_is, "-o"]).arg(&broken.file).arg(&code).status();
+    assert!(made.expect("a C compiler").success());
+    broken.is_refused("an initialiser", "not a Windlass plugin");
+    assert!(!mark.exists(), "its initialiser ran");
+}
+
+/// What the dynamic loader itself says it opened.
+#[test]
+#[cfg(target_env = "gnu")]
+fn only_the_plugins_that_a_pipeline_names_are_loaded() {
+    let broken = Broken::new();
+    let told = broken.sandbox.path("loaded");
+    let mut command = broken.sandbox.command(&["backup"]);
+    command.env("LD_DEBUG", "files").env("LD_DEBUG_OUTPUT", &told);
+    assert!(command.output().unwrap().status.success());
+    let logs = broken.sandbox.files("").into_iter().filter(|name| name.starts_with("loaded."));
+    let loaded: String = logs.map(|name| fs::read_to_string(broken.sandbox.path(&name)).unwrap()).collect();
+    for (plugin, is_named) in [
+        ("source_sqlite", true),
+        ("filter_zstd", true),
+        ("storage_fs", true),
+        ("filter_gzip", false),
+        ("source_files", false),
+    ] {
+        assert_eq!(loaded.contains(&format!("libwindlass_{plugin}.so")), is_named, "{plugin}");
+    }
+}
+
 #[test]
 fn a_truncated_plugin_is_refused_wherever_it_ends() {
     let broken = Broken::new();

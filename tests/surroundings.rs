@@ -131,6 +131,22 @@ fn a_database_in_a_folder_that_may_not_be_written_is_backed_up_and_left_as_it_wa
 }
 
 #[test]
+fn a_file_that_may_not_be_read_is_named_and_the_snapshot_is_incomplete() {
+    let at = Installed::new();
+    fs::create_dir(at.path("media")).unwrap();
+    for (name, mode) in [("public", 0o644), ("private", 0o000)] {
+        fs::write(at.path("media").join(name), name).unwrap();
+        fs::set_permissions(at.path("media").join(name), Permissions::from_mode(mode)).unwrap();
+    }
+    let ran = at.run("022", &[], &["backup", "files:media", "--storage", "fs:store"]).expect(3);
+    assert!(ran.stderr.contains("media/private"), "{}", ran.stderr);
+    at.run("022", &[], &["restore", "media", "--storage", "fs:store", "--to", "files:media?target=back"])
+        .expect(0);
+    assert_eq!(fs::read(at.path("back/media/public")).unwrap(), b"public");
+    assert!(!at.path("back/media/private").exists());
+}
+
+#[test]
 fn what_is_made_is_for_the_owner_alone_whatever_the_umask() {
     for umask in ["000", "002", "022", "077"] {
         let at = Installed::new();

@@ -313,6 +313,7 @@ def django(bench: Bench) -> list[Row]:
             "media: 20,000 files, 500 MB, plain",
             plain("django-media", media),
             bench.django("mediabackup"),
+            memory_ratio=0.1,
             slow=2,
         ),
         Row(
@@ -321,6 +322,7 @@ def django(bench: Bench) -> list[Row]:
             bench.backup("django-media-z", media, zstd),
             bench.django("mediabackup", "-z"),
             0.1,
+            memory_ratio=0.1,
             slow=5,
         ),
     ]

@@ -2,19 +2,22 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use rustix::fs::{AtFlags, CWD, OFlags, linkat};
 use windlass_plugin_api::{During, Kind, RawName, Reader, RestoreMode};
 
 use super::args::{AdHoc, Mode, Restore};
 use super::ask;
 use super::session::Session;
 use crate::catalog::Manifest;
+use crate::catalog::snapshot::SnapshotId;
 use crate::config::{Located, Selection, set};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::bare::{Bare, restore_bare};
@@ -183,14 +186,28 @@ fn output_stream(
 
 /// Writes beside the file and renames: it is whole or as it was.
 fn to_file(path: &Path, write: impl FnOnce(&mut File) -> Outcome<u64>) -> Outcome<u64> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let sibling = path.with_file_name(format!(".windlass-{}-{name}", std::process::id()));
-    let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&sibling);
-    let mut file = create().during_with(|| format!("can't write `{}`", sibling.display()))?;
+    let sibling = path.with_file_name(format!(".windlass-{}", SnapshotId::new(jiff::Timestamp::now())));
+    let failed = || format!("can't write `{}`", path.display());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Without a name until it is whole, where the file system can do that: then nothing stays if we are killed.
+    let nameless = OpenOptions::new()
+        .write(true)
+        .mode(0o600)
+        .custom_flags(OFlags::TMPFILE.bits().cast_signed())
+        .open(folder);
+    let is_nameless = nameless.is_ok();
+    let named = |_| OpenOptions::new().write(true).create_new(true).mode(0o600).open(&sibling);
+    let mut file = nameless.or_else(named).during_with(failed)?;
     let result = write(&mut file).and_then(|bytes| {
         file.flush()?;
         file.sync_all()?;
-        fs::rename(&sibling, path).during_with(|| format!("can't write `{}`", path.display()))?;
+        if is_nameless {
+            let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+            linkat(CWD, own, CWD, &sibling, AtFlags::SYMLINK_FOLLOW)
+                .map_err(io::Error::from)
+                .during_with(failed)?;
+        }
+        fs::rename(&sibling, path).during_with(failed)?;
         Ok(bytes)
     });
     if result.is_err() {

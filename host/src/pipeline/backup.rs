@@ -9,13 +9,14 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use serde_json::json;
-use windlass_plugin_api::{Contents, Probe, Sink, Source, StreamInfo};
+use windlass_plugin_api::{Contents, Error, ErrorKind, Probe, Sink, Source, StreamInfo};
 
 use super::guide::restore_txt;
 use super::leftovers::{self, Record};
 use super::outputs::{SnapshotOutputs, Writing};
 use super::plan::{Engine, Opened, Plan};
 use super::run::{Run, Ticker};
+use super::verify::DESCRIPTION_BYTES;
 use super::watch::supervise;
 use crate::catalog::manifest::{FORMAT, ObjectRecord};
 use crate::catalog::snapshot::{CONTENTS, MANIFEST, RESTORE_TXT};
@@ -105,7 +106,15 @@ fn describe(
     let (streams, plain): (Vec<StreamRecord>, Vec<String>) = outputs.records().into_iter().unzip();
     let plain: BTreeMap<_, _> = streams.iter().map(|stream| stream.name.clone()).zip(plain).collect();
     let document = json!({ "format": 1, "plain_sha256": plain, "contents": contents });
-    write_own(outputs, CONTENTS, "contents/1", document.to_string().as_bytes(), true)?;
+    let document = document.to_string();
+    if document.len() as u64 > DESCRIPTION_BYTES {
+        let message = format!(
+            "the source describes its content in {} bytes, more than {DESCRIPTION_BYTES}",
+            document.len()
+        );
+        return Err(Failure::from(Error::new(ErrorKind::Broken, message)));
+    }
+    write_own(outputs, CONTENTS, "contents/1", document.as_bytes(), true)?;
     let first = writing.storages.first().ok_or_else(|| Failure::usage("the pipeline has no storage"))?;
     let name = plan.source.info.short_name();
     let guide = restore_txt(

@@ -135,6 +135,9 @@ pub struct ReadHop {
     full: Option<Receiver<io::Result<Vec<u8>>>>,
     empty: Option<SyncSender<Vec<u8>>>,
     worker: Option<JoinHandle<()>>,
+    /// What the input failed with: every later read fails with it, too, for none may take it for the end.
+    failure: Option<Error>,
+    is_ended: bool,
 }
 
 impl ReadHop {
@@ -150,7 +153,21 @@ impl ReadHop {
             .name(name.to_owned())
             .spawn(move || read_ahead(input, &to_fill, &fill))?;
         let current = Vec::with_capacity(BUFFER_BYTES);
-        Ok(Self { current, at: 0, full: Some(full), empty: Some(empty), worker: Some(worker) })
+        Ok(Self {
+            current,
+            at: 0,
+            full: Some(full),
+            empty: Some(empty),
+            worker: Some(worker),
+            failure: None,
+            is_ended: false,
+        })
+    }
+
+    /// The next full buffer; an empty one is the end.
+    fn next(&mut self) -> Result<Vec<u8>> {
+        let full = self.full.as_ref().and_then(|full| full.recv().ok());
+        Ok(full.ok_or_else(|| Error::failed("the stage before has ended"))??)
     }
 }
 
@@ -170,10 +187,13 @@ fn read_ahead(mut input: Reader, to_fill: &Receiver<Vec<u8>>, fill: &SyncSender<
 
 impl Read for ReadHop {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.current.len() {
-            let Some(full) = self.full.as_ref() else { return Ok(0) };
-            let Ok(next) = full.recv() else { return Ok(0) };
-            let spent = std::mem::replace(&mut self.current, next?);
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone().into_io());
+        }
+        if self.at == self.current.len() && !self.is_ended {
+            let next = self.next().inspect_err(|error| self.failure = Some(error.clone()))?;
+            self.is_ended = next.is_empty();
+            let spent = std::mem::replace(&mut self.current, next);
             self.at = 0;
             if let Some(empty) = &self.empty {
                 let _ = empty.send(spent);
@@ -280,5 +300,21 @@ mod tests {
         let mut hop = ReadHop::new(Box::new(Fails(BUFFER_BYTES * 2)), "test").unwrap();
         let error = Error::from(hop.read_to_end(&mut Vec::new()).unwrap_err());
         assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Damaged, "bad block"));
+        let again = Error::from(hop.read(&mut [0]).expect_err("no end of file behind an error"));
+        assert_eq!(again.message, "bad block");
+    }
+
+    #[test]
+    fn a_reader_that_panics_is_an_error_and_no_end() {
+        struct Panics;
+        impl Read for Panics {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                panic!("for the test")
+            }
+        }
+        let mut hop = ReadHop::new(Box::new(Panics), "test").unwrap();
+        for _ in 0..2 {
+            hop.read(&mut [0; 10]).unwrap_err();
+        }
     }
 }

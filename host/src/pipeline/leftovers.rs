@@ -6,8 +6,10 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use windlass_plugin_api::{Context, During, ListOptions, Result, Storage};
 
@@ -49,8 +51,7 @@ impl Record {
             storages: storages.iter().map(|open| open.identity.clone()).collect(),
         };
         let write = || -> Result<File> {
-            let mut file = open_lock_file(&path)?;
-            try_lock(&file)?;
+            let mut file = locked(&path)?;
             file.write_all(serde_json::to_string(&named).unwrap_or_default().as_bytes())?;
             file.sync_all()?;
             Ok(file)
@@ -62,6 +63,17 @@ impl Record {
     /// Nothing was left behind.
     pub fn end(self) {
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A new file at `path`, locked. Between its creation and the lock the sweep of another run may take it for that of a dead one.
+fn locked(path: &Path) -> std::io::Result<File> {
+    loop {
+        let file = open_lock_file(path)?;
+        rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
+        if file.metadata()?.nlink() > 0 {
+            return Ok(file);
+        }
     }
 }
 
@@ -158,7 +170,8 @@ pub fn withdraw(engine: &Engine, writing: &Writing) -> bool {
     let mut clean = true;
     for open in &writing.storages {
         if let Err(error) = withdraw_one(open) {
-            tracing::warn!(storage = open.name, %error, "what a failed run had stored stays for now");
+            let what = format!("what this run has stored in {} stays for now: {error}", open.stage);
+            engine.warn(&writing.key.pipeline, what);
             clean = false;
         }
     }

@@ -266,8 +266,8 @@ pub struct Description {
     pub contents: Contents,
 }
 
-/// A description larger than this would only fill the memory.
-const DESCRIPTION_BYTES: u64 = 512 << 20;
+/// A description larger than this, in bytes, would only fill the memory: it is neither written nor read.
+pub const DESCRIPTION_BYTES: u64 = 32 << 20;
 
 /// Decodes and reads `contents.json`; nothing of it is believed before all of it is proved.
 pub fn read_description(
@@ -281,7 +281,12 @@ pub fn read_description(
     let mut stream = stored_stream(storage, &manifest.key(), record, record.plain_sha256.clone());
     stream.filters = engine.open_decoders(&record.filters, &reading.cx)?;
     let mut bytes = Vec::new();
-    stream.open(reading)?.take(DESCRIPTION_BYTES).read_to_end(&mut bytes).map_err(Error::from)?;
+    if record.plain_bytes > DESCRIPTION_BYTES {
+        let message = format!("`{}` has {} bytes, more than any description", stream.key, record.plain_bytes);
+        return Err(Error::damaged(message).into());
+    }
+    // A stream that decodes to more than its record says is refused at its end, which `+ 1` doesn't reach.
+    stream.open(reading)?.take(DESCRIPTION_BYTES + 1).read_to_end(&mut bytes).map_err(Error::from)?;
     serde_json::from_slice(&bytes)
         .map_err(|error| Error::damaged(format!("`{}` can't be read", stream.key)).because(&error).into())
 }

@@ -1,10 +1,11 @@
 //! Panics and lies around an honest storage.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -48,6 +49,8 @@ pub enum Lie {
     Sizes,
     /// The first byte of everything that is read has its lowest bit flipped.
     Bytes,
+    /// The same, but only of a stream that has been read before.
+    BytesAgain,
     /// `publish` says that all is well and aborts.
     Publish,
 }
@@ -64,6 +67,7 @@ struct Wrong {
     lie: Option<Lie>,
     vanish: Option<(u64, PathBuf)>,
     writes: AtomicU64,
+    opened: Mutex<HashSet<String>>,
 }
 
 impl Wrong {
@@ -79,6 +83,13 @@ impl Wrong {
     fn size(&self, size: &mut u64) {
         *size += u64::from(self.lies(Lie::Sizes));
     }
+
+    /// Whether what is read of `key` now is to be damaged.
+    fn damages(&self, key: &str) -> bool {
+        let is_first = self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned());
+        let is_stream = key.rsplit('/').next().is_some_and(|name| name.starts_with("data"));
+        self.lies(Lie::Bytes) || (self.lies(Lie::BytesAgain) && is_stream && !is_first)
+    }
 }
 
 impl Misbehaving {
@@ -88,25 +99,26 @@ impl Misbehaving {
         lie: Option<Lie>,
         vanish: Option<(u64, PathBuf)>,
     ) -> Self {
-        let wrong = Wrong { panic_in, lie, vanish, writes: AtomicU64::new(0) };
+        let wrong = Wrong { panic_in, lie, vanish, writes: AtomicU64::new(0), opened: Mutex::default() };
         wrong.at(Place::New);
         Self { inner, wrong: Arc::new(wrong) }
     }
 
-    fn stream<T>(&self, inner: T) -> Stream<T> {
-        Stream { inner: Some(inner), wrong: self.wrong.clone(), touched: false }
+    fn stream<T>(&self, inner: T, damage: bool) -> Stream<T> {
+        Stream { inner: Some(inner), wrong: self.wrong.clone(), damage }
     }
 }
 
 impl Storage for Misbehaving {
     fn create(&self, cx: &Context, key: &str, how: &CreateOptions) -> Result<Box<dyn Upload>> {
         self.wrong.at(Place::Create);
-        Ok(Box::new(self.stream(self.inner.create(cx, key, how)?)))
+        Ok(Box::new(self.stream(self.inner.create(cx, key, how)?, false)))
     }
 
     fn open(&self, cx: &Context, key: &str, range: Option<ByteRange>) -> Result<Reader> {
         self.wrong.at(Place::Open);
-        Ok(Box::new(self.stream(self.inner.open(cx, key, range)?)))
+        let damage = self.wrong.damages(key);
+        Ok(Box::new(self.stream(self.inner.open(cx, key, range)?, damage)))
     }
 
     fn stat(&self, cx: &Context, key: &str) -> Result<Option<Object>> {
@@ -159,7 +171,8 @@ impl Drop for Misbehaving {
 struct Stream<T> {
     inner: Option<T>,
     wrong: Arc<Wrong>,
-    touched: bool,
+    /// The next byte that is read gets a bit flipped.
+    damage: bool,
 }
 
 impl<T> Stream<T> {
@@ -208,10 +221,9 @@ impl Read for Stream<Reader> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.wrong.at(Place::Read);
         let count = self.inner()?.read(buffer)?;
-        if !self.touched && count > 0 && self.wrong.lies(Lie::Bytes) {
+        if count > 0 && std::mem::take(&mut self.damage) {
             buffer[0] ^= 1;
         }
-        self.touched |= count > 0;
         Ok(if self.wrong.lies(Lie::Reads) { buffer.len() + 1 } else { count })
     }
 }
