@@ -62,6 +62,17 @@ impl<'a> Catalog<'a> {
         Ok(pipelines)
     }
 
+    /// The pipeline, and the items of its `each`, as far as there are snapshots of them.
+    pub fn with_items(&self, host: &str, pipeline: &str) -> Result<Vec<String>> {
+        let mut all = vec![pipeline.to_owned()];
+        if !pipeline.contains('/') {
+            let below = self.folders(&pipeline_prefix(host, pipeline))?;
+            let items = below.into_iter().filter(|folder| folder.parse::<SnapshotId>().is_err());
+            all.extend(items.map(|item| format!("{pipeline}/{item}")).filter(|name| is_pipeline_name(name)));
+        }
+        Ok(all)
+    }
+
     /// The snapshots of a pipeline, oldest first. Folders without a manifest aren't snapshots.
     pub fn snapshots(&self, host: &str, pipeline: &str) -> Result<Vec<Found>> {
         let mut found = Vec::new();

@@ -3,6 +3,7 @@
 //! It loads no plugin but the storage's, writes nothing, and believes nothing that it hasn't checked: keys are computed
 //! from names that match a pattern, never read from a manifest.
 
+pub mod item;
 pub mod list;
 pub mod manifest;
 pub mod reference;

@@ -7,6 +7,7 @@ use super::args::Backup;
 use super::session::Session;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::backup::{backup, dry_run};
+use crate::pipeline::each::expand;
 use crate::pipeline::plan::{Engine, Plan};
 use crate::report::{Event, error_event};
 
@@ -27,14 +28,30 @@ pub fn run(session: &Session, arguments: &Backup) -> Outcome<Exit> {
         plan.wait_lock = arguments.wait_lock.unwrap_or_default();
     }
     let engine = session.engine()?;
+    let tell = |failure: Failure| -> Exit {
+        failure.all().for_each(|failure| engine.report.event(&error_event(failure)));
+        failure.exit
+    };
     let one = |plan: Plan| -> Exit {
         let outcome = if arguments.dry_run { plan_only(&engine, &plan) } else { store(&engine, plan) };
-        outcome.unwrap_or_else(|failure| {
-            failure.all().for_each(|failure| engine.report.event(&error_event(failure)));
-            failure.exit
-        })
+        outcome.unwrap_or_else(tell)
     };
-    Ok(in_parallel(plans, usize::from(arguments.jobs), &engine, one))
+    let (plans, exit) = with_items(plans, &engine, tell);
+    Ok(exit.and(in_parallel(plans, usize::from(arguments.jobs), &engine, one)))
+}
+
+/// The plans, one for each item where there is an `each`; and the gravest of what went wrong in finding those.
+fn with_items(plans: Vec<Plan>, engine: &Arc<Engine>, tell: impl Fn(Failure) -> Exit) -> (Vec<Plan>, Exit) {
+    let (mut all, mut exit) = (Vec::new(), Exit::Ok);
+    let found =
+        plans.into_iter().flat_map(|plan| expand(engine, plan).unwrap_or_else(|failure| vec![Err(failure)]));
+    for plan in found {
+        match plan {
+            Ok(plan) => all.push(plan),
+            Err(failure) => exit = exit.and(tell(Failure { exit: of_backup(&failure), ..failure })),
+        }
+    }
+    (all, exit)
 }
 
 fn plan_only(engine: &Arc<Engine>, plan: &Plan) -> Outcome<Exit> {

@@ -11,7 +11,8 @@ use crate::report::{Event, SnapshotRow, error_event, units};
 
 /// Lists the snapshots that fit.
 pub fn list(session: &Session, arguments: &List) -> Outcome<Exit> {
-    let wanted: Option<Reference> = arguments.pipeline.as_deref().map(str::parse).transpose()?;
+    let wanted: Option<Reference> =
+        arguments.pipeline.as_deref().map(|text| session.reference(text)).transpose()?;
     if let Some(Reference { when: When::Id(_) | When::At(_), .. }) = wanted {
         return Err(Failure::usage("`list` takes a pipeline").hint("`windlass show` shows one snapshot."));
     }
@@ -65,7 +66,7 @@ fn everything(
     let mut all = Vec::new();
     for host in hosts {
         let pipelines = match wanted {
-            Some(reference) => vec![reference.pipeline.clone()],
+            Some(reference) => catalog.with_items(&host, &reference.pipeline)?,
             None => catalog.pipelines(&host)?,
         };
         for pipeline in pipelines {

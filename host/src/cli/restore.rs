@@ -15,10 +15,10 @@ use windlass_plugin_api::{During, Kind, RawName, Reader, RestoreMode};
 
 use super::args::{AdHoc, Mode, Restore};
 use super::ask;
-use super::session::Session;
+use super::session::{Session, item_options};
 use crate::catalog::Manifest;
 use crate::catalog::snapshot::SnapshotId;
-use crate::config::{Located, Selection, set};
+use crate::config::{Located, Selection, set, set_text};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::bare::{Bare, restore_bare};
 use crate::pipeline::decode::decode;
@@ -51,6 +51,7 @@ pub fn run(session: &Session, arguments: &Restore) -> Outcome<Exit> {
 
 fn request(session: &Session, arguments: &Restore, manifest: Option<&Manifest>) -> Outcome<Request> {
     let (to, source_name) = target(session, arguments, manifest)?;
+    let item = manifest.and_then(|manifest| manifest.pipeline.split_once('/'));
     let only = arguments.only.iter().cloned().map(OsString::into_vec).map(RawName::from).collect();
     let yes = arguments.yes;
     Ok(Request {
@@ -62,7 +63,7 @@ fn request(session: &Session, arguments: &Restore, manifest: Option<&Manifest>) 
         },
         only,
         dry_run: arguments.dry_run,
-        pipelines: readers(session, source_name.as_deref())?,
+        pipelines: readers(session, source_name.as_deref(), item)?,
         confirm: Arc::new(move |question| ask::confirm(question, yes)),
     })
 }
@@ -88,6 +89,22 @@ fn target(
         (None, None) => return Err(Failure::usage("name a source with `--to`")),
     };
     let mut entry = session.config.entry(Kind::Source, &name, &key, session.registry.as_ref())?;
+    // What an item of an `each` is restored to is what its name says, unless the user says something else.
+    let item =
+        manifest.filter(|_| arguments.to.is_none()).and_then(|manifest| manifest.pipeline.split_once('/'));
+    if let Some((base, label)) = item {
+        let each = session.config.pipelines.get(base).and_then(|pipeline| pipeline.each.as_ref());
+        let options = item_options(each, label).ok_or_else(|| {
+            let message = format!(
+                "the pipeline `{base}` has no `each` that takes `{label}`, so where should it be restored to?"
+            );
+            Failure::usage(message)
+                .hint("Name a source or its URL with `--to`; or decode it with `--output FILE`.")
+        })?;
+        for (option, value) in options {
+            set_text(&mut entry, &option, value.as_str().unwrap_or_default());
+        }
+    }
     for assignment in &arguments.set {
         set(&mut entry, assignment, session.registry.as_ref())?;
     }
@@ -97,13 +114,16 @@ fn target(
     Ok((chosen, is_theirs.then(|| name.value.clone())))
 }
 
-/// The pipelines that read the source of this name: a backup of theirs must not read while it is being written.
-fn readers(session: &Session, source: Option<&str>) -> Outcome<Vec<Plan>> {
+/// The pipelines that read the source of this name, of one with an `each` only the item: a backup of theirs must not read while it is being written.
+fn readers(session: &Session, source: Option<&str>, item: Option<(&str, &str)>) -> Outcome<Vec<Plan>> {
     let Some(source) = source else { return Ok(Vec::new()) };
     let all = session.config.pipelines.values();
     let names: Vec<String> = all
         .filter(|pipeline| pipeline.source.value == source)
-        .map(|pipeline| pipeline.name.clone())
+        .map(|pipeline| match item.filter(|(base, _)| *base == pipeline.name) {
+            Some((base, label)) => format!("{base}/{label}"),
+            None => pipeline.name.clone(),
+        })
         .collect();
     if names.is_empty() {
         return Ok(Vec::new());

@@ -7,14 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use windlass_plugin_api::{Context, Kind};
 
 use super::args::{AdHoc, Global};
 use super::log::{self, PluginLog};
+use crate::catalog::item::item_of;
 use crate::catalog::snapshot::is_host_label;
 use crate::config::{
-    Config, Entry, Environment, Known, Located, Pipeline, Problems, Secrets, Selection, name_from_url,
+    Config, Each, Entry, Environment, Known, Located, Pipeline, Problems, Secrets, Selection, name_from_url,
     redact_url,
 };
 use crate::exit::{Exit, Failure, Outcome};
@@ -141,7 +142,7 @@ impl Session {
         names.retain(|name| seen.insert(name.clone()));
         // No pipeline's name has a colon, so one with an unknown scheme is told as such.
         let is_no_url = |name: &&String| !name.contains(':');
-        let in_config = |name: &&String| self.config.pipelines.contains_key(*name);
+        let in_config = |name: &&String| self.config.pipelines.contains_key(base(name));
         let named: Vec<String> =
             names.iter().filter(|name| in_config(name) || is_no_url(name)).cloned().collect();
         if let (Some(unknown), true) = (named.iter().find(|name| !in_config(name)), self.problems.is_empty())
@@ -150,10 +151,12 @@ impl Session {
             let failure = failure.unwrap_or_else(|| Failure::not_found("no such pipeline"));
             return Err(Failure { exit: Exit::NotFound, ..failure });
         }
-        self.judge(Selection::Pipelines(&named))?;
+        let bases: Vec<String> = named.iter().map(|name| base(name).to_owned()).collect();
+        self.judge(Selection::Pipelines(&bases))?;
         let mut plans: Vec<Plan> = Vec::new();
         for name in &names {
-            let plan = match self.config.pipelines.get(name) {
+            let plan = match self.config.pipelines.get(base(name)) {
+                Some(pipeline) if is_no_url(&name) => item_plan(self.plan(pipeline, adhoc)?, name)?,
                 Some(pipeline) => self.plan(pipeline, adhoc)?,
                 None => self.url_plan(name, &format!("source[{}]", plans.len()), adhoc)?,
             };
@@ -184,6 +187,7 @@ impl Session {
         Ok(Plan {
             pipeline: pipeline.name.clone(),
             source,
+            each: pipeline.each.clone(),
             filters,
             storages,
             limits: Limits { timeout: pipeline.timeout, stall_timeout: pipeline.stall_timeout },
@@ -209,6 +213,7 @@ impl Session {
         Ok(Plan {
             pipeline: name_from_url(&url),
             source: self.named(Kind::Source, &url, key)?,
+            each: None,
             filters: adhoc.filters.iter().map(filter).collect::<Outcome<_>>()?,
             storages: self.given_storages(&adhoc.storages)?,
             limits: Limits::default(),
@@ -240,6 +245,27 @@ impl Session {
     pub fn plugin_dirs(&self) -> Vec<(&Path, String)> {
         self.registry.dirs().iter().map(|dir| (dir.path.as_path(), dir.origin.to_string())).collect()
     }
+}
+
+/// The pipeline that `name` is, or is an item of.
+fn base(name: &str) -> &str {
+    name.split('/').next().unwrap_or(name)
+}
+
+/// The plan for the item that `name` names behind its pipeline, or for all.
+fn item_plan(plan: Plan, name: &str) -> Outcome<Plan> {
+    let Some((_, label)) = name.split_once('/') else { return Ok(plan) };
+    let options = item_options(plan.each.as_ref(), label).ok_or_else(|| {
+        Failure::not_found(format!("there is no pipeline `{name}`"))
+            .hint(format!("`{}` has no `each` that takes it.", plan.pipeline))
+    })?;
+    Ok(plan.of_item(label, options))
+}
+
+/// What selects the item that a storage knows as `label`.
+pub fn item_options(each: Option<&Each>, label: &str) -> Option<Map<String, Value>> {
+    let (each, item) = (each?, item_of(label)?);
+    each.takes(&item).then(|| Map::from_iter([(each.option.clone(), Value::String(item))]))
 }
 
 /// Their snapshots would stand in one row, where each hides the other.

@@ -17,7 +17,8 @@ pub fn run(session: &Session, arguments: &Verify) -> Outcome<Exit> {
         _ => Depth::Stored,
     };
     let engine = session.engine()?;
-    let reference: Option<Reference> = arguments.snapshot.as_deref().map(str::parse).transpose()?;
+    let reference: Option<Reference> =
+        arguments.snapshot.as_deref().map(|text| session.reference(text)).transpose()?;
     if let (Some(text), Some(Reference { when: When::Id(_) | When::At(_), .. })) =
         (&arguments.snapshot, &reference)
     {
@@ -63,5 +64,8 @@ fn snapshots(catalog: &Catalog<'_>, reference: Option<&Reference>, host: &str) -
         let all = pipelines.iter().map(|pipeline| catalog.snapshots(host, pipeline));
         return Ok(all.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect());
     };
-    catalog.snapshots(reference.host.as_deref().unwrap_or(host), &reference.pipeline)
+    let host = reference.host.as_deref().unwrap_or(host);
+    let pipelines = catalog.with_items(host, &reference.pipeline)?;
+    let all = pipelines.iter().map(|pipeline| catalog.snapshots(host, pipeline));
+    Ok(all.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }

@@ -18,6 +18,7 @@ use windlass_plugin_api::{Error, Kind, PluginInfo};
 
 mod command;
 mod convert;
+mod each;
 mod examine;
 mod explain;
 mod fields;
@@ -41,6 +42,7 @@ pub mod url;
 mod validate;
 pub mod value;
 
+pub use each::Each;
 pub use fields::{LABEL, NAME, is_label, is_name, parse_duration};
 pub use locate::{Environment, Place};
 pub use pipeline::{Entry, Pipeline};
@@ -49,7 +51,7 @@ pub use retention::Retention;
 pub use schedule::Schedule;
 pub use schema::schema;
 pub use secrets::Secrets;
-pub use set::set;
+pub use set::{set, set_text};
 pub use show::ShownValue;
 pub use starter::starter;
 pub use url::{entry_from_url, is_url, name_from_url, redact_url};

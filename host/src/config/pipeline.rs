@@ -6,6 +6,7 @@ use std::time::Duration;
 use semver::VersionReq;
 use windlass_plugin_api::Kind;
 
+use super::each::Each;
 use super::retention::Retention;
 use super::schedule::Schedule;
 use super::value::{Located, Origin, Table};
@@ -35,6 +36,8 @@ pub struct Pipeline {
     pub name: String,
     /// The name of a `[source.X]`, or a URL.
     pub source: Located<String>,
+    /// Each of these items of the source is backed up by itself.
+    pub each: Option<Each>,
     /// In the order in which a backup passes through them.
     pub filters: Vec<Entry>,
     /// Names of `[storage.X]` or URLs; at least one.

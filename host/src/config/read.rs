@@ -8,6 +8,7 @@ use semver::VersionReq;
 use windlass_plugin_api::Kind;
 
 use super::Config;
+use super::each::Each;
 use super::fields::{Fields, LABEL, NAME, a, is_label, is_name, join};
 use super::files::{Document, Documents};
 use super::pipeline::{Entry, Pipeline};
@@ -20,9 +21,11 @@ use super::value::{Data, Field, Located, Node, Origin, Table};
 pub(super) const TOP: [&str; 8] =
     ["decode", "defaults", "host", "include", "pipeline", "plugin_dirs", "source", "storage"];
 
-/// Keys of a `[pipeline.X]`; but for `source`, also of `[defaults.pipeline]`.
-pub(super) const PIPELINE: [&str; 8] =
-    ["source", "filters", "storage", "schedule", "retention", "timeout", "stall_timeout", "tags"];
+/// Keys of a `[pipeline.X]`; but for the first [`OWN`], also of `[defaults.pipeline]`.
+pub(super) const PIPELINE: [&str; 9] =
+    ["source", "each", "filters", "storage", "schedule", "retention", "timeout", "stall_timeout", "tags"];
+
+const OWN: usize = 2;
 
 /// Makes a config of what was read. What is wrong is left out and told.
 pub(super) fn config(documents: Documents, problems: &mut Problems) -> Config {
@@ -100,11 +103,11 @@ impl Reading {
         let table = self.defaults.clone();
         let path = "defaults.pipeline".to_owned();
         let mut fields = Fields { table: &table, path, origin: Origin::Default, problems };
-        fields.deny_unknown(&PIPELINE[1..]);
+        fields.deny_unknown(&PIPELINE[OWN..]);
         policies(&mut fields);
         filters(&mut fields);
         fields.strings("storage");
-        self.defaults.0.retain(|key, _| PIPELINE[1..].contains(&key.as_str()));
+        self.defaults.0.retain(|key, _| PIPELINE[OWN..].contains(&key.as_str()));
     }
 
     fn pipeline(
@@ -125,6 +128,7 @@ impl Reading {
         let filters = filters(&mut fields);
         let policies = policies(&mut fields);
         let source = fields.string("source");
+        let each = fields.table("each").and_then(|mut fields| Each::read(&mut fields));
         let storages = fields.strings("storage");
         require(&mut fields);
         if !incomplete {
@@ -133,6 +137,7 @@ impl Reading {
         let pipeline = Pipeline {
             name: name.to_owned(),
             source: source?,
+            each,
             filters,
             storages,
             schedule: policies.schedule,

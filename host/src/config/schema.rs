@@ -211,6 +211,15 @@ fn pipeline() -> Value {
         "additionalProperties": false,
         "properties": {
             "source": { "description": "The name of a `[source.X]`, or a URL.", "type": "string" },
+            "each": {
+                "description": "Every item of the source whose name fits is backed up by itself, as `NAME/ITEM`.",
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": 2,
+                "properties": { "except": texts("Patterns of the names that are left out: `template*`.") },
+                "additionalProperties": texts("The source's option that selects an item, and patterns of names: `*`."),
+                "examples": [{ "database": "*", "except": ["template*"] }],
+            },
             "filters": {
                 "description": "In the order in which a backup passes through them.",
                 "type": "array",

@@ -7,7 +7,12 @@ use super::pipeline::Entry;
 use super::problem::Problem;
 use super::shape::Shape;
 use super::text::parse_value;
-use super::value::{Data, Origin};
+use super::value::{Data, Located, Origin};
+
+/// Sets one option of `entry` to this text, whatever it looks like: a name that somebody else chose is never a reference.
+pub fn set_text(entry: &mut Entry, key: &str, text: &str) {
+    entry.options.set(key, Located::new(Data::String(text.to_owned()), Origin::CommandLine));
+}
 
 /// Sets one option of `entry`; the value becomes what the plugin's schema wants (a list is written `["a", "b"]`, anything
 /// else is a list of one). A value such as `{ env = "X" }` is a reference, as in a config. The option is checked when the

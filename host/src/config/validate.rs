@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use windlass_plugin_api::Kind;
 
-use super::examine::{Resolver, examine};
+use super::examine::{Resolver, examine, plugin};
 use super::pipeline::{Entry, Pipeline};
 use super::problem::{Problem, Problems};
 use super::secrets::Secrets;
+use super::shape::Shape;
 use super::url::redact_url;
 use super::{Config, Known};
 
@@ -100,6 +101,7 @@ impl Selected<'_> {
         let source = (Kind::Source, &pipeline.source, pipeline.source_key());
         let storages = pipeline.storages.iter().enumerate();
         let storages = storages.map(|(index, storage)| (Kind::Storage, storage, pipeline.storage_key(index)));
+        self.each(pipeline);
         for (kind, named, key) in std::iter::once(source).chain(storages) {
             match self.config.entry(kind, named, &key, self.known) {
                 Ok(entry) => self.add(entry),
@@ -107,6 +109,25 @@ impl Selected<'_> {
                 // An undefined name was told when the config was read.
                 Err(_) => {}
             }
+        }
+    }
+}
+
+impl Selected<'_> {
+    /// The option that `each` sets must be one of the source's.
+    fn each(&mut self, pipeline: &Pipeline) {
+        let Some(each) = &pipeline.each else { return };
+        let entry = self.config.entry(Kind::Source, &pipeline.source, &pipeline.source_key(), self.known);
+        // An unknown source or plugin is told elsewhere.
+        let Some(info) = entry.ok().and_then(|entry| plugin(&entry, self.known).ok()) else { return };
+        let shape = Shape::of(&info.options);
+        let keys = shape.keys();
+        if !keys.contains(&each.option.as_str()) {
+            let message =
+                format!("the source plugin `{}` has no option `{}`", info.short_name(), each.option);
+            let problem =
+                Problem::new(message).at(&each.origin).key(format!("pipeline.{}.each", pipeline.name));
+            self.problems.push(problem.suggest(&each.option, keys));
         }
     }
 }

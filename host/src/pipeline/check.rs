@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use windlass_plugin_api::{Context, Error, Finished, Result, Sink};
+use windlass_plugin_api::{Context, Error, ErrorKind, Finished, Result, Sink};
 
 use super::chain::{Stacked, decoders, encoders};
 use super::faults::Faults;
@@ -51,9 +51,19 @@ fn source(engine: &Engine, plan: &Plan, offline: bool, cx: &Context) -> Outcome<
     if offline {
         return Ok(vec!["not asked (--offline)".to_owned()]);
     }
+    let mut items = Vec::new();
+    if let Some(each) = &plan.each {
+        let all = source.discover(cx)?;
+        let taken = all.iter().filter(|item| each.takes(&item.name)).count();
+        items.push(format!("`each` takes {taken} of the {} items that it has", all.len()));
+        if taken == 0 {
+            return Err(Failure::from(Error::new(ErrorKind::NotFound, items.remove(0))));
+        }
+    }
     let probe = source.probe(cx)?;
     let mut details: Vec<String> =
         probe.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    details.extend(items);
     details.extend(probe.estimate_bytes.map(|bytes| format!("about {}", units::bytes(bytes))));
     details.extend(probe.notes);
     details.extend(probe.warnings.into_iter().map(|warning| format!("warning: {warning}")));

@@ -10,6 +10,7 @@ pub mod bare;
 pub mod chain;
 pub mod check;
 pub mod decode;
+pub mod each;
 pub mod faults;
 pub mod guide;
 pub mod hop;

@@ -13,7 +13,7 @@ use super::chain::Stacked;
 use super::outputs::OpenStorage;
 use super::watch::Limits;
 use crate::catalog::{AppliedFilter, hex};
-use crate::config::Secrets;
+use crate::config::{Each, Secrets};
 use crate::exit::{Exit, Failure, Outcome, Stage};
 use crate::plugins::Registry;
 use crate::report::{Event, Report};
@@ -81,6 +81,8 @@ pub struct Plan {
     pub pipeline: String,
     /// The source.
     pub source: Chosen,
+    /// Each of these items of the source is a snapshot of its own: see [`super::each`].
+    pub each: Option<Each>,
     /// The filters, in the order in which they are applied.
     pub filters: Vec<Chosen>,
     /// The storages; each must succeed.

@@ -40,7 +40,8 @@ fn a_dump_that_fails_after_good_output_finishes_no_stream() {
         let (result, out) = backup(json!({ "dump_command": ["sh", "-c", script] }));
         assert_eq!(result.unwrap_err().to_string(), says);
         let seen = &out.seen()[0].1;
-        assert!(!seen.finished && seen.dropped && seen.bytes == b"data\n");
+        // How much of it has arrived by then is a race; that it is never a whole stream is not.
+        assert!(!seen.finished && seen.dropped && b"data\n".starts_with(&seen.bytes));
     }
 }
 

@@ -52,6 +52,16 @@ impl Session {
         })
     }
 
+    /// What `text` refers to. `a/b` is an item where the config's pipeline `a` has an `each`, else a host and a pipeline.
+    pub fn reference(&self, text: &str) -> Outcome<Reference> {
+        let place = text.split('@').next().unwrap_or(text);
+        let pipeline = place.split_once('/').and_then(|(first, _)| self.config.pipelines.get(first));
+        if pipeline.is_some_and(|pipeline| pipeline.each.is_some()) && place.matches('/').count() == 1 {
+            return format!("{}/{text}", self.host()?).parse();
+        }
+        text.parse()
+    }
+
     /// The snapshot that `text` names and the storage it was found in; told as [`Event::Resolved`].
     pub fn resolve(
         &self,
@@ -59,7 +69,7 @@ impl Session {
         text: &str,
         storage: Option<&str>,
     ) -> Outcome<(OpenStorage, Manifest)> {
-        let reference: Reference = text.parse()?;
+        let reference = self.reference(text)?;
         let cx = self.context(engine);
         let (mut best, mut last): (Option<(OpenStorage, Manifest)>, Option<Failure>) = (None, None);
         for chosen in self.where_to_look(storage, Some(&reference.pipeline))? {

@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use windlass_plugin_api::{
-    Contents, Context, Error, ErrorKind, Inputs, Outputs, Plugin, Probe, RestoreMode, RestoreOptions,
+    Contents, Context, Error, ErrorKind, Inputs, Item, Outputs, Plugin, Probe, RestoreMode, RestoreOptions,
     Restored, Result, Sink, Source, StreamInfo, Target,
 };
 use windlass_testkit::faulty::wait;
@@ -56,6 +56,12 @@ pub struct Options {
     slow_bytes_per_second: Option<u64>,
     /// The backup says that so many items were left out.
     left_out: u64,
+    /// What can be found, each to be backed up by itself.
+    items: Vec<String>,
+    /// The one that this is.
+    item: Option<String>,
+    /// A backup of these fails half way.
+    broken_items: Vec<String>,
 }
 
 impl Default for Options {
@@ -68,6 +74,9 @@ impl Default for Options {
             target: None,
             slow_bytes_per_second: None,
             left_out: 0,
+            items: Vec::new(),
+            item: None,
+            broken_items: Vec::new(),
         }
     }
 }
@@ -96,13 +105,20 @@ impl Source for Misbehaving {
         Ok(Probe { estimate_bytes, ..Probe::default() })
     }
 
+    fn discover(&mut self, cx: &Context) -> Result<Vec<Item>> {
+        self.options.behaviour.half_way(cx)?;
+        Ok(self.options.items.iter().map(|name| Item { name: name.clone(), ..Item::default() }).collect())
+    }
+
     fn backup(&mut self, cx: &Context, out: &dyn Outputs) -> Result<Contents> {
-        let behaviour = self.options.behaviour;
+        let is_broken =
+            self.options.item.as_ref().is_some_and(|item| self.options.broken_items.contains(item));
+        let behaviour = if is_broken { Behaviour::FailsHalfWay } else { self.options.behaviour };
         behaviour.panics_if(Behaviour::PanicInBackup);
         for number in 1..=self.options.streams {
             let info = StreamInfo::new(FORMAT).size_hint(self.options.bytes);
             let mut sink = out.create(&behaviour.stream_name(self.options.streams, number), info)?;
-            let written = self.write(cx, number, &mut *sink);
+            let written = self.write(cx, behaviour, number, &mut *sink);
             match behaviour {
                 Behaviour::IgnoresErrors => drop(written.and_then(|()| sink.finish())),
                 Behaviour::DropsAStream => drop(sink),
@@ -127,7 +143,10 @@ impl Source for Misbehaving {
         let there = in_target(path)?;
         let effects = there.iter().map(|path| format!("removes `{}`", path.display())).collect();
         Ok(Target {
-            place: path.display().to_string(),
+            place: match &self.options.item {
+                Some(item) => format!("{} for {item}", path.display()),
+                None => path.display().to_string(),
+            },
             empty: there.is_empty(),
             effects,
             atomic: true,
@@ -171,12 +190,18 @@ impl Drop for Misbehaving {
 }
 
 impl Misbehaving {
+    /// Each item has bytes of its own.
+    fn seed(&self) -> u64 {
+        let item = self.options.item.iter().flat_map(|item| item.bytes());
+        item.fold(self.options.seed, |seed, byte| seed.wrapping_mul(257).wrapping_add(byte.into()))
+    }
+
     /// Writes the stream `number`, going wrong in its middle where that is asked for.
-    fn write(&self, cx: &Context, number: u64, sink: &mut dyn Sink) -> Result<()> {
-        let mut noise = Noise::new(self.options.seed.wrapping_mul(1_000).wrapping_add(number));
+    fn write(&self, cx: &Context, behaviour: Behaviour, number: u64, sink: &mut dyn Sink) -> Result<()> {
+        let mut noise = Noise::new(self.seed().wrapping_mul(1_000).wrapping_add(number));
         let half = self.options.bytes / 2;
         self.copy(cx, &mut (&mut noise).take(half), sink)?;
-        self.options.behaviour.half_way(cx)?;
+        behaviour.half_way(cx)?;
         self.copy(cx, &mut noise.take(self.options.bytes - half), sink)
     }
 
