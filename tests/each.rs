@@ -105,6 +105,33 @@ fn a_source_that_can_not_say_what_it_has_is_a_failure_of_that_pipeline_alone() {
     assert_eq!(listed(&sandbox, &[]), names(&["media"]));
 }
 
+/// How many runs have a half upload at one moment, at the most.
+fn most_at_once(source: &str) -> usize {
+    let slow = format!("slow_bytes_per_second = 4000\n{source}");
+    let sandbox = fleet(&["a", "b", "c", "d", "e", "f"], &slow, ALL);
+    let mut child = sandbox.spawn(&["backup", "--jobs", "6"]);
+    let mut most = 0;
+    while child.try_wait().unwrap().is_none() {
+        let half = sandbox
+            .files("store")
+            .into_iter()
+            .filter(|name| name.contains(".windlass-") && name.ends_with("+data"));
+        most = most.max(half.count());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(child.wait().unwrap().success());
+    assert_eq!(listed(&sandbox, &["fleet"]).len(), 6);
+    most
+}
+
+#[test]
+fn a_source_is_read_by_no_more_runs_than_it_bears() {
+    assert_eq!(most_at_once("max_runs = 2"), 2);
+    assert!(most_at_once("") > 2);
+    let ran = fleet(&["a"], "max_runs = 0", ALL).run(&["backup"]).expect(2);
+    assert!(ran.stderr.contains("`max_runs` must be more than 0"), "{}", ran.stderr);
+}
+
 #[test]
 fn an_each_that_takes_nothing_is_a_failure() {
     let sandbox = fleet(&["a", "b"], "", "each = { item = \"shop*\" }");

@@ -1,7 +1,7 @@
 //! `windlass backup`.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::args::Backup;
 use super::session::Session;
@@ -76,19 +76,21 @@ fn of_backup(failure: &Failure) -> Exit {
     }
 }
 
-/// Runs `work` on each of `plans`, `jobs` at a time; the gravest exit. Nothing new begins once the process is cancelled.
+/// Runs `work` on each of `plans`, `jobs` at a time and of one source no more than it bears; the gravest exit. Nothing new
+/// begins once the process is cancelled.
 fn in_parallel(plans: Vec<Plan>, jobs: usize, engine: &Engine, work: impl Fn(Plan) -> Exit + Sync) -> Exit {
-    let next = AtomicUsize::new(0);
+    let jobs = jobs.min(plans.len());
+    let queue =
+        Queue { state: Mutex::new(Waiting { plans, running: BTreeMap::new() }), freed: Condvar::new() };
     let worst = Mutex::new(Exit::Ok);
-    let plans = &plans;
     std::thread::scope(|scope| {
-        for _ in 0..jobs.min(plans.len()) {
+        for _ in 0..jobs {
             scope.spawn(|| {
-                while let Some(plan) = plans.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some((plan, _slot)) = queue.take() {
                     if engine.cancel.cancelled() {
                         break;
                     }
-                    let exit = work(plan.clone());
+                    let exit = work(plan);
                     let mut worst = worst.lock().unwrap_or_else(PoisonError::into_inner);
                     *worst = worst.and(exit);
                 }
@@ -97,4 +99,58 @@ fn in_parallel(plans: Vec<Plan>, jobs: usize, engine: &Engine, work: impl Fn(Pla
     });
     let worst = *worst.lock().unwrap_or_else(PoisonError::into_inner);
     engine.cancel.reason().map_or(worst, |reason| worst.and(reason.failure().exit))
+}
+
+/// Plans that wait for a thread, and for their source.
+struct Queue {
+    state: Mutex<Waiting>,
+    freed: Condvar,
+}
+
+struct Waiting {
+    plans: Vec<Plan>,
+    /// How many runs read each source now, by its name.
+    running: BTreeMap<String, u32>,
+}
+
+impl Waiting {
+    /// The first whose source bears one more.
+    fn next(&mut self) -> Option<Plan> {
+        let count = |plan: &Plan| self.running.get(&plan.source.name).copied().unwrap_or(0);
+        let place = self.plans.iter().position(|plan| plan.max_runs.is_none_or(|most| count(plan) < most))?;
+        let plan = self.plans.remove(place);
+        *self.running.entry(plan.source.name.clone()).or_default() += 1;
+        Some(plan)
+    }
+}
+
+impl Queue {
+    /// The next plan; waits while every source that is left is busy. `None`: there is no more.
+    fn take(&self) -> Option<(Plan, Slot<'_>)> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(plan) = state.next() {
+                let source = plan.source.name.clone();
+                return Some((plan, Slot { queue: self, source }));
+            }
+            if state.plans.is_empty() {
+                return None;
+            }
+            state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// One run of a source; dropped, it lets the next begin.
+struct Slot<'a> {
+    queue: &'a Queue,
+    source: String,
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        let mut state = self.queue.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.running.entry(self.source.clone()).and_modify(|count| *count -= 1);
+        self.queue.freed.notify_all();
+    }
 }

@@ -187,6 +187,11 @@ impl Session {
         Ok(Plan {
             pipeline: pipeline.name.clone(),
             source,
+            max_runs: self
+                .config
+                .sources
+                .get(&pipeline.source.value)
+                .and_then(|source| Some(source.max_runs.as_ref()?.value)),
             each: pipeline.each.clone(),
             filters,
             storages,
@@ -213,6 +218,7 @@ impl Session {
         Ok(Plan {
             pipeline: name_from_url(&url),
             source: self.named(Kind::Source, &url, key)?,
+            max_runs: None,
             each: None,
             filters: adhoc.filters.iter().map(filter).collect::<Outcome<_>>()?,
             storages: self.given_storages(&adhoc.storages)?,

@@ -21,6 +21,8 @@ pub struct Entry {
     pub plugin: Located<String>,
     /// Which versions of it will do.
     pub version: Option<Located<VersionReq>>,
+    /// At most so many runs read a source at once.
+    pub max_runs: Option<Located<u32>>,
     /// The options as written: references unresolved, old names unchanged.
     pub options: Table,
     /// Its dotted path: `source.shop`, `pipeline.shop.filters[0]`; of a URL the URL, without its password.

@@ -268,7 +268,15 @@ fn entry(
         VersionReq::parse(text).map_err(|error| format!("`{text}` is not a version requirement: {error}"))
     });
     let version = version.zip(origin_of_version).map(|(version, origin)| Located::new(version, origin));
-    Some(Entry { kind, plugin: plugin?, version, options, key, origin: origin.clone() })
+    let mut max_runs = None;
+    if kind == Kind::Source {
+        let field = options.0.remove("max_runs");
+        max_runs = fields.count("max_runs").zip(field).map(|(count, field)| field.value.with(count));
+        if max_runs.as_ref().is_some_and(|count| count.value == 0) {
+            fields.problem_here("`max_runs` must be more than 0", "Leave it out for no limit.");
+        }
+    }
+    Some(Entry { kind, plugin: plugin?, version, max_runs, options, key, origin: origin.clone() })
 }
 
 /// `filters = ["zstd", { plugin = "age", recipients = […] }]`
@@ -286,6 +294,7 @@ fn filters(fields: &mut Fields<'_, '_>) -> Vec<Entry> {
                 kind: Kind::Filter,
                 plugin: item.with(plugin.clone()),
                 version: None,
+                max_runs: None,
                 options: Table::default(),
                 key,
                 origin: item.origin.clone(),

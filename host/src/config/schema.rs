@@ -115,6 +115,10 @@ fn entry(info: &PluginInfo, with_plugin: bool, defs: &mut Map<String, Value>) ->
     if let Value::Object(properties) = schema.entry("properties").or_insert_with(|| json!({})) {
         let requirement = json!({ "description": "Which versions of the plugin will do.", "type": "string" });
         properties.insert("version".to_owned(), requirement);
+        if info.kind == Kind::Source {
+            let limit = json!({ "description": "At most so many runs read it at once.", "type": "integer", "minimum": 1 });
+            properties.insert("max_runs".to_owned(), limit);
+        }
         for (old, new) in &info.renamed_options {
             if let Some(mut now) = properties.get(new).cloned() {
                 now["deprecated"] = true.into();

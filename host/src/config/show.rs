@@ -70,6 +70,9 @@ impl Showing<'_> {
                 version.origin.to_string(),
             );
         }
+        if let Some(count) = &entry.max_runs {
+            self.push(&join(&entry.key, "max_runs"), count.value.to_string(), count.origin.to_string());
+        }
         let info = plugin(entry, self.known).ok();
         let shape = info.as_ref().map(|info| Shape::of(&info.options));
         for (key, field) in entry.options.iter() {

@@ -57,6 +57,7 @@ pub fn entry_from_url(kind: Kind, url: &Located<String>, known: &dyn Known) -> R
         kind,
         plugin: url.with(info.short_name()),
         version: None,
+        max_runs: None,
         options,
         key: shown,
         origin: url.origin.clone(),

@@ -81,6 +81,8 @@ pub struct Plan {
     pub pipeline: String,
     /// The source.
     pub source: Chosen,
+    /// At most so many runs read the source at once.
+    pub max_runs: Option<u32>,
     /// Each of these items of the source is a snapshot of its own: see [`super::each`].
     pub each: Option<Each>,
     /// The filters, in the order in which they are applied.
