@@ -14,9 +14,15 @@
 //! committed outlasts `stop` and `restart`, but not the machine: the servers don't wait for the disk.
 
 mod folder;
+mod mariadb;
+mod mongo;
 mod postgres;
 mod process;
 mod program;
+mod redis;
 mod server;
 
+pub use mariadb::MariaDb;
+pub use mongo::Mongo;
 pub use postgres::Postgres;
+pub use redis::{Redis, Valkey};

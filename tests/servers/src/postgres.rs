@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::folder;
 use crate::process::{Launch, clean};
-use crate::program::{installed, run, site_packages};
+use crate::program::{escape, installed, run, site_packages};
 use crate::server::{At, Kind, Server};
 
 const USER: &str = "postgres";
@@ -233,12 +233,4 @@ fn unprivileged(argv: &[&str]) -> Vec<String> {
     let setpriv = ["setpriv", &ids[0], &ids[1], "--clear-groups", "--"];
     let prefix: &[&str] = if is_root() { &setpriv } else { &[] };
     prefix.iter().chain(argv).map(|&argument| argument.to_owned()).collect()
-}
-
-/// Percent-encoding for a part of an address.
-fn escape(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
 }

@@ -11,9 +11,14 @@ pub(crate) fn repo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
 
-/// Where Python packages are in the virtual environment that `make setup` fills, if there is one.
+/// The virtual environment that `make setup` fills.
+pub(crate) fn venv() -> PathBuf {
+    repo().join(".tools/venv-test")
+}
+
+/// Where the Python packages of [`venv`] are, if it is there.
 pub(crate) fn site_packages() -> Option<PathBuf> {
-    let versions = fs::read_dir(repo().join(".tools/venv-test/lib")).ok()?;
+    let versions = fs::read_dir(venv().join("lib")).ok()?;
     versions.flatten().map(|python| python.path().join("site-packages")).find(|folder| folder.is_dir())
 }
 
@@ -61,4 +66,12 @@ pub(crate) fn run(command: &mut Command, input: &str) -> String {
 
 fn name(command: &Command) -> String {
     Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Percent-encoding for a part of an address.
+pub(crate) fn escape(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
