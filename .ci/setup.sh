@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what the tests (`test`) or the benchmarks (`bench`) need beside the Rust toolchain. Does nothing when all is there.
+# `packages` is the part that needs root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Program, and the Debian package that has it. The tests prove with these that Windlass isn't needed to read what it stored.
-test_tools=(sqlite3:sqlite3 zstd:zstd gzip:gzip tar:tar sha256sum:coreutils)
+test_tools=(sqlite3:sqlite3 zstd:zstd gzip:gzip tar:tar sha256sum:coreutils python3:python3)
 # The servers that tests start for themselves (tests/servers). None needs to run, and none is left running or enabled.
 test_servers=(
     /usr/lib/postgresql/15/bin/postgres:postgresql-15
@@ -15,19 +16,25 @@ services=(postgresql mariadb redis-server)
 bench_tools=(pigz:pigz python3:python3)
 
 main() {
-    command -v cargo >/dev/null || fail "no cargo: install Rust by https://rustup.rs"
-    command -v cc >/dev/null || fail "no C compiler: install one (Debian: apt-get install gcc libc6-dev)"
     case ${1:-test} in
         test)
-            programs "${test_tools[@]}" "${test_servers[@]}" python3:python3
+            toolchain
+            programs "${test_tools[@]}" "${test_servers[@]}"
             python_tools .tools/venv-test .ci/test-requirements.txt
             ;;
         bench)
+            toolchain
             programs "${bench_tools[@]}"
             python_tools .tools/venv .ci/bench-requirements.txt
             ;;
-        *) fail "usage: $0 test|bench" ;;
+        packages) programs "${test_tools[@]}" "${test_servers[@]}" "${bench_tools[@]}" ;;
+        *) fail "usage: $0 test|bench|packages" ;;
     esac
+}
+
+toolchain() {
+    command -v cargo >/dev/null || fail "no cargo: install Rust by https://rustup.rs"
+    command -v cc >/dev/null || fail "no C compiler: install one (Debian: apt-get install gcc libc6-dev)"
 }
 
 programs() {
@@ -43,7 +50,7 @@ programs() {
         fail "not installed: ${missing[*]} (these are Debian's names); install them with your system's package manager"
     fi
     if [[ $(id -u) -ne 0 ]]; then
-        fail "not installed: ${missing[*]}; run: sudo apt-get install ${missing[*]}"
+        fail "not installed: ${missing[*]}; run: sudo .ci/setup.sh packages"
     fi
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq </dev/null

@@ -28,6 +28,7 @@ pub(crate) fn open(folder: &Path) {
 
 /// Whether every user can reach a folder.
 pub(crate) fn is_open(folder: &Path) -> bool {
+    let folder = folder.canonicalize().unwrap();
     folder.ancestors().all(|folder| fs::metadata(folder).unwrap().permissions().mode() & 0o1 != 0)
 }
 

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// Arguments: the signal that ends the server, its folder, its command. The group is killed as well: a server may have
-/// children. `keep` keeps the folder; any other order, and the end of orders, removes it.
+/// children. It is continued before: a test may have stopped it. `keep` keeps the folder; any other order, and the end of orders, removes it.
 const WATCHDOG: &str = r#"
 signal=$1 folder=$2
 shift 2
@@ -21,6 +21,7 @@ server=$!
 echo "$server"
 read -r order
 kill "-$signal" "-$server" 2>/dev/null || kill "-$signal" "$server" 2>/dev/null
+kill -CONT "-$server" 2>/dev/null
 wait "$server"
 kill -KILL "-$server" 2>/dev/null
 [ "$order" = keep ] || rm -rf "$folder"

@@ -92,3 +92,19 @@ fn a_damaged_file_fails_with_the_log() {
 fn a_command_that_fails_panics_with_its_message() {
     Redis::start().cli(&["get"]);
 }
+
+#[test]
+fn a_server_that_a_test_has_stopped_by_signal_ends_too() {
+    let server = Redis::start();
+    let pid = server.pid();
+    assert!(std::process::Command::new("kill").args(["-STOP", &pid.to_string()]).status().unwrap().success());
+    drop(server);
+    assert!(!is_alive(pid));
+}
+
+#[test]
+#[should_panic(expected = "found no free port")]
+fn a_taken_port_is_told_from_other_failures() {
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    Redis::start_with(&["--port", &taken.local_addr().unwrap().port().to_string()]);
+}
