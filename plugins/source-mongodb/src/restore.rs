@@ -1,7 +1,8 @@
 //! A restore: reads the archive once and builds each collection as it comes.
 //!
 //! An empty database gets the collections under their names. Mode `replace` loads into collections beside the old ones
-//! and renames them over these once the whole archive was read and was right. Mode `merge` writes into what is there.
+//! and renames them over these once the whole archive was read and was right; where a server can't rename, or forgets a
+//! collection's options over it, the archive is read once more. Mode `merge` writes into what is there.
 //! Whatever fails before the renaming is undone; a merge can't be.
 
 use bson::{Bson, Document, doc};
@@ -10,7 +11,7 @@ use windlass_plugin_api::{
 };
 
 use crate::archive::{Archive, Event};
-use crate::catalog::{Found, STAGING};
+use crate::catalog::{self, Found, STAGING};
 use crate::connect::Server;
 use crate::load::Batch;
 use crate::place::{Place, Places};
@@ -25,18 +26,18 @@ pub(crate) async fn restore(server: &Server, input: &dyn Inputs, how: &RestoreOp
     for db in &databases {
         there.extend(present(server, db).await?);
     }
-    let mut restored = Restored {
+    let restored = Restored {
         place: format!("{} on {}", databases.join(", "), server.place),
         left_out: places.left_out,
         ..Restored::default()
     };
-    let mut work = Work { server, how, places: places.places, there, made: Vec::new(), left_out: Vec::new() };
+    let beside = how.mode == RestoreMode::Replace;
+    let mut work = Work { server, how, databases, places: places.places, there, made: Vec::new(), beside };
     work.judge()?;
-    let result = match work.load(&mut archive).await {
-        Ok(()) => work.put_in_place().await,
+    let result = match work.load(&mut archive, &work.places.clone()).await {
+        Ok(()) => work.put_in_place(input).await,
         Err(error) => Err(error),
     };
-    restored.left_out.append(&mut work.left_out);
     match result {
         Ok(()) => Ok(restored),
         Err(error) => {
@@ -50,12 +51,15 @@ pub(crate) async fn restore(server: &Server, input: &dyn Inputs, how: &RestoreOp
 struct Work<'a> {
     server: &'a Server,
     how: &'a RestoreOptions,
+    /// The databases that are written to.
+    databases: Vec<String>,
     places: Vec<Place>,
     /// What was there before.
     there: Vec<Found>,
     /// What was made and must go if the restore fails: database and name.
     made: Vec<(String, String)>,
-    left_out: Vec<String>,
+    /// Load into collections of other names, to be renamed.
+    beside: bool,
 }
 
 impl Work<'_> {
@@ -100,21 +104,21 @@ impl Work<'_> {
 
     /// The name under which a collection is loaded.
     fn loading_name(&self, place: &Place) -> String {
-        match self.how.mode {
-            RestoreMode::Replace => format!("{STAGING}{}-{}", self.how.snapshot, place.entry),
-            _ => place.name.clone(),
+        match self.beside {
+            true => format!("{STAGING}{}-{}", self.how.snapshot, place.entry),
+            false => place.name.clone(),
         }
     }
 
-    /// Reads the archive to its end.
-    async fn load(&mut self, archive: &mut Archive) -> Result<()> {
-        for place in self.places.clone().iter().filter(|place| !place.is_view) {
+    /// Reads the archive to its end and loads `places`.
+    async fn load(&mut self, archive: &mut Archive, places: &[Place]) -> Result<()> {
+        for place in places.iter().filter(|place| !place.is_view) {
             self.create(place).await?;
         }
         let (mut current, mut ended) = (None, 0);
         while let Some(event) = archive.next()? {
             let (Event::Document(entry) | Event::End(entry)) = event;
-            let Some(place) = self.places.iter().find(|place| place.entry == entry && !place.is_view) else {
+            let Some(place) = places.iter().find(|place| place.entry == entry && !place.is_view) else {
                 continue;
             };
             // Collections may alternate: one batch at a time bounds the memory.
@@ -123,10 +127,9 @@ impl Work<'_> {
             }
             if event == Event::End(entry) {
                 send(self.server, &mut current).await?;
-                let place = place.clone();
-                self.index(&place).await?;
+                self.index(place).await?;
                 ended += 1;
-                self.tell(&place, ended);
+                self.tell(place, ended);
                 continue;
             }
             let merge = self.how.mode == RestoreMode::Merge;
@@ -151,16 +154,18 @@ impl Work<'_> {
         let mut command = doc! { "create": &name };
         command.extend(place.options.clone());
         if self.how.mode == RestoreMode::Replace {
-            // What a killed run of the same restore left.
+            // What a killed run of the same restore left; or what a rename has spoilt.
             self.drop(&place.db, &name).await?;
         }
-        self.made.push((place.db.clone(), name));
+        if self.beside || self.how.mode != RestoreMode::Replace {
+            self.made.push((place.db.clone(), name));
+        }
         let what = format!("create `{}.{}`", place.db, place.name);
         self.server.command(&what, &place.db, command).await.map(drop)
     }
 
     /// Builds the indexes, once the documents are there.
-    async fn index(&mut self, place: &Place) -> Result<()> {
+    async fn index(&self, place: &Place) -> Result<()> {
         if place.indexes.is_empty() {
             return Ok(());
         }
@@ -172,14 +177,13 @@ impl Work<'_> {
     }
 
     /// Once all was loaded: the new take the place of the old, views are made, what the snapshot doesn't hold goes.
-    async fn put_in_place(&mut self) -> Result<()> {
+    async fn put_in_place(&mut self, input: &dyn Inputs) -> Result<()> {
         self.server.cx.go_on()?;
-        for place in self.places.clone() {
-            if place.is_view {
-                self.make_view(&place).await?;
-            } else if self.how.mode == RestoreMode::Replace {
-                self.swap(&place).await?;
-            }
+        if self.beside {
+            self.swap_all(input).await?;
+        }
+        for place in self.places.clone().iter().filter(|place| place.is_view) {
+            self.make_view(place).await?;
         }
         let held = |one: &Found| self.places.iter().any(|place| place.db == one.db && place.name == one.name);
         for one in self.there.iter().filter(|one| goes(one, self.how) && !held(one)) {
@@ -189,7 +193,45 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn swap(&mut self, place: &Place) -> Result<()> {
+    /// Renames all that was loaded; what that doesn't work for is loaded again in its place.
+    async fn swap_all(&mut self, input: &dyn Inputs) -> Result<()> {
+        let collections: Vec<_> = self.places.iter().filter(|place| !place.is_view).cloned().collect();
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for db in &self.databases {
+            before.extend(catalog::collections(self.server, db).await?);
+        }
+        let mut again = Vec::new();
+        for place in &collections {
+            if !self.swap(place).await? {
+                again.push(place.clone());
+            }
+        }
+        for db in &self.databases {
+            after.extend(catalog::collections(self.server, db).await?);
+        }
+        let options = |all: &[Found], place: &Place, name: &str| {
+            all.iter().find(|one| one.db == place.db && one.name == name).map(|one| one.options.clone())
+        };
+        for place in &collections {
+            let kept =
+                options(&before, place, &self.loading_name(place)) == options(&after, place, &place.name);
+            if !kept && !again.iter().any(|one| one.entry == place.entry) {
+                again.push(place.clone());
+            }
+        }
+        if !again.is_empty() {
+            tracing::debug!(
+                "the server can't rename {} collections as they are: the archive is read again",
+                again.len()
+            );
+            self.beside = false;
+            self.load(&mut open(input)?, &again).await?;
+        }
+        Ok(())
+    }
+
+    /// Renames one; false if the server doesn't do that.
+    async fn swap(&mut self, place: &Place) -> Result<bool> {
         if self.old(place).is_some_and(|old| old.kind == "view") {
             self.drop(&place.db, &place.name).await?;
         }
@@ -199,9 +241,18 @@ impl Work<'_> {
             "to": &to,
             "dropTarget": true,
         };
-        self.server.command(&format!("put `{to}` in place"), "admin", command).await?;
+        match self.server.command(&format!("put `{to}` in place"), "admin", command).await {
+            Ok(_) => {}
+            Err(error) if error.kind == ErrorKind::Unsupported => {
+                self.drop(&place.db, &from).await?;
+                return Ok(false);
+            }
+            Err(error) => {
+                return Err(error.hint("Some collections may be new and some old: run the restore again."));
+            }
+        }
         self.made.retain(|(db, name)| (db, name) != (&place.db, &from));
-        Ok(())
+        Ok(true)
     }
 
     async fn make_view(&mut self, place: &Place) -> Result<()> {
