@@ -66,7 +66,7 @@ pub(crate) struct Relation {
     pub name: String,
     /// `r` table, `p` partitioned table, `v` view, `m` materialised view, `S` sequence, `f` foreign table.
     pub kind: String,
-    /// The size of its rows on the server's disk.
+    /// The size of its rows on the server's disk when it was last vacuumed. The real one would wait for a lock.
     pub bytes: u64,
     /// Who asks may read it.
     #[serde(skip_serializing)]
@@ -91,7 +91,7 @@ const OURS: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AN
 pub(crate) fn relations(cx: &Context, server: &Server<'_>, database: Option<&str>) -> Result<Vec<Relation>> {
     let sql = format!(
         "SELECT coalesce(json_agg(json_build_object('schema', n.nspname, 'name', o.relname, 'kind', o.relkind, \
-         'bytes', CASE WHEN o.relkind IN ('r', 'm') THEN coalesce(pg_table_size(o.oid), 0) ELSE 0 END, \
+         'bytes', (greatest(o.relpages, 0) + coalesce((SELECT greatest(t.relpages, 0) FROM pg_class t WHERE t.oid = o.reltoastrelid), 0))::bigint * current_setting('block_size')::bigint, \
          'readable', has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(o.oid, 'SELECT'), \
          'filtered', row_security_active(o.oid)) ORDER BY n.nspname, o.relname), '[]') \
          FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace \

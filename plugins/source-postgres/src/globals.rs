@@ -103,14 +103,14 @@ impl Roles {
         Ok(())
     }
 
-    /// Drops them again after a failure. The run may be cancelled: this goes on.
-    pub(crate) fn unmake(&self, server: &Server<'_>, look: &Look) {
+    /// Drops them again after a failure.
+    pub(crate) fn unmake(&self, cx: &Context, server: &Server<'_>, look: &Look) {
         if self.names.is_empty() {
             return;
         }
         let names: Vec<String> = self.names.iter().map(|name| ident(name)).collect();
         let statement = format!("DROP ROLE IF EXISTS {}", names.join(", "));
-        if let Err(error) = server.run(&Context::default(), Login::User, Some(&look.from), &[&statement]) {
+        if let Err(error) = server.clear_up(cx, Login::User, &look.from, &[&statement]) {
             tracing::warn!("the roles {} stay behind: {error}", names.join(", "));
         }
     }

@@ -14,6 +14,7 @@ use crate::script::Script;
 use crate::server::{Login, Server, of_libpq};
 use crate::target::{Look, Way};
 use crate::toc::{Entry, Held, Toc};
+use crate::words::ident;
 use crate::{CUSTOM, DATA, PLAIN};
 
 /// An archive of more entries goes into a new database without one transaction around all: each table and index holds a
@@ -122,7 +123,7 @@ impl Load {
         let tool = server.tool(cx, &self.program, Login::User, &args)?.allow_unread(is_part);
         let outcome = tool.load(cx, self.reader).map_err(of_libpq);
         if let (Err(_), Kind::Archive { extensions, .. }) = (&outcome, &self.kind) {
-            drop_extensions(server, database, extensions);
+            drop_extensions(cx, server, database, extensions);
         }
         for line in outcome?.stderr.lines() {
             tracing::info!("{line}");
@@ -202,7 +203,6 @@ fn make_extensions(
     database: &str,
     extensions: &[(String, String)],
 ) -> Result<()> {
-    use crate::words::ident;
     for (name, schema) in extensions {
         let statement = format!("CREATE EXTENSION {} SCHEMA {}", ident(name), ident(schema));
         server.run(cx, Login::Admin, Some(database), &[&statement]).map_err(|error| {
@@ -212,11 +212,11 @@ fn make_extensions(
     Ok(())
 }
 
-/// Those that were made for a restore that failed. The run may be cancelled: this goes on.
-fn drop_extensions(server: &Server<'_>, database: &str, extensions: &[(String, String)]) {
+/// Those that were made for a restore that failed.
+fn drop_extensions(cx: &Context, server: &Server<'_>, database: &str, extensions: &[(String, String)]) {
     for (name, _) in extensions {
-        let statement = format!("DROP EXTENSION IF EXISTS {}", crate::words::ident(name));
-        if let Err(error) = server.run(&Context::default(), Login::Admin, Some(database), &[&statement]) {
+        let statement = format!("DROP EXTENSION IF EXISTS {}", ident(name));
+        if let Err(error) = server.clear_up(cx, Login::Admin, database, &[&statement]) {
             tracing::warn!("the extension `{name}` stays behind: {error}");
         }
     }

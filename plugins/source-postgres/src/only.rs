@@ -68,13 +68,10 @@ pub(crate) fn choose(toc: &Toc, names: &[RawName], all_needs: bool) -> Result<Ch
         .filter(|entry| RELATIONS.contains(&entry.kind.as_str()))
         .map(|entry| entry.id)
         .collect();
-    // A serial column's sequence is owned by its table.
-    let owned = toc.entries.iter().filter(|entry| entry.kind == "SEQUENCE OWNED BY");
-    let owned: Vec<i64> = owned
-        .filter(|entry| entry.needs.iter().any(|need| ids.contains(need)))
-        .flat_map(|entry| entry.needs.clone())
-        .filter(|need| toc.entries.iter().any(|entry| entry.id == *need && entry.kind == "SEQUENCE"))
-        .collect();
+    // A serial column's sequence stands behind the table that owns it.
+    let owned = toc.entries.iter().filter(|entry| entry.kind == "SEQUENCE");
+    let owned = owned.filter(|entry| entry.needs.iter().any(|need| ids.contains(need)));
+    let owned: Vec<i64> = owned.map(|entry| entry.id).collect();
     ids.extend(owned);
     let mut left_out = Vec::new();
     // Parts of parts: a comment on an index. In the archive's order each stands behind what it needs, nearly always.

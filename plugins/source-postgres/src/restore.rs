@@ -39,7 +39,7 @@ pub(crate) fn restore(
         Way::Sibling => sibling::restore(cx, &server, &look, load, how),
         _ => load.run(cx, &server, &look.name, way).map(|()| Vec::new()),
     };
-    let mut notes = written.inspect_err(|_| roles.unmake(&server, &look))?;
+    let mut notes = written.inspect_err(|_| roles.unmake(cx, &server, &look))?;
     if !roles.names.is_empty() {
         let names: Vec<&String> = roles.names.iter().collect();
         notes.push(format!("Made the roles {}.", list(&names)));

@@ -143,9 +143,35 @@ impl<'a> Server<'a> {
         database: Option<&str>,
         statements: &[&str],
     ) -> Result<Vec<u8>> {
-        let limit = self.options.statement_timeout;
+        let tool = self.statements(cx, login, database, statements)?;
+        let mut answer = Vec::new();
+        tool.dump(cx, &mut answer).map_err(of_libpq).map_err(|error| error.during("can't ask the server"))?;
+        Ok(answer)
+    }
+
+    /// As [`run`](Self::run), to clear up: it also runs once the run was cancelled.
+    pub(crate) fn clear_up(
+        &self,
+        cx: &Context,
+        login: Login,
+        database: &str,
+        statements: &[&str],
+    ) -> Result<()> {
+        // The host's own context still gives the password; one that was never cancelled runs the program.
+        let tool = self.statements(cx, login, Some(database), statements)?;
+        tool.dump(&Context::default(), &mut std::io::sink()).map_err(of_libpq).map(|_| ())
+    }
+
+    fn statements(
+        &self,
+        cx: &Context,
+        login: Login,
+        database: Option<&str>,
+        statements: &[&str],
+    ) -> Result<Tool> {
+        let (limit, locks) = (self.options.statement_timeout, self.options.lock_timeout);
         let set = format!(
-            "SET client_encoding = 'UTF8'; SET search_path = pg_catalog; SET statement_timeout = '{limit}s'"
+            "SET client_encoding = 'UTF8'; SET search_path = pg_catalog; SET statement_timeout = '{limit}s'; SET lock_timeout = '{locks}s'"
         );
         let mut args: Vec<String> =
             ["-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1"].map(str::to_owned).into();
@@ -153,10 +179,7 @@ impl<'a> Server<'a> {
         for statement in [set.as_str()].iter().chain(statements) {
             args.extend(["-c".to_owned(), (*statement).to_owned()]);
         }
-        let tool = self.tool(cx, &self.psql, login, &args)?.time_limit(self.options.patience());
-        let mut answer = Vec::new();
-        tool.dump(cx, &mut answer).map_err(of_libpq).map_err(|error| error.during("can't ask the server"))?;
-        Ok(answer)
+        Ok(self.tool(cx, &self.psql, login, &args)?.time_limit(self.options.patience()))
     }
 }
 
@@ -178,7 +201,7 @@ pub(crate) fn of_libpq(mut error: Error) -> Error {
         "must be member",
     ]) {
         (ErrorKind::Denied, None)
-    } else if says(&["lock timeout", "Lock wait timeout", "could not obtain lock"]) {
+    } else if says(&["lock timeout", "statement timeout", "Lock wait timeout", "could not obtain lock"]) {
         (
             ErrorKind::TimedOut,
             Some("Somebody holds a lock; look into `pg_stat_activity`, or raise `lock_timeout`."),
@@ -189,7 +212,7 @@ pub(crate) fn of_libpq(mut error: Error) -> Error {
         (
             ErrorKind::Failed,
             Some(
-                "The transaction needs more locks than the server has room for: raise `max_locks_per_transaction`.",
+                "The transaction needs more locks than the server has room for: raise `max_locks_per_transaction`, or drop the empty target so that the restore makes it.",
             ),
         )
     } else if says(&["No space left on device"]) {

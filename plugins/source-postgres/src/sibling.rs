@@ -36,7 +36,7 @@ pub(crate) fn restore(
         .and_then(|()| cx.go_on())
         .and_then(|()| take_over(cx, server, look, &sibling, how));
     if kept.is_err() {
-        remove(server, look, &sibling);
+        remove(cx, server, look, &sibling);
     }
     kept
 }
@@ -62,11 +62,17 @@ fn create(cx: &Context, server: &Server<'_>, look: &Look, sibling: &str, how: &R
     }
     let statement = format!("CREATE DATABASE {}{}", ident(sibling), properties(look, how));
     let mark = format!("COMMENT ON DATABASE {} IS {}", ident(sibling), literal(MARK));
-    run(cx, server, look, &[&statement, &mark]).inspect_err(|_| remove(server, look, sibling)).map_err(|error| {
-        error
-            .during(format!("can't make the database `{sibling}`"))
-            .hint("If the server lacks the locale, make the target by hand with another one and restore into it.")
-    })
+    run(cx, server, look, &[&statement]).map_err(|error| {
+        let is_locale = ["locale", "encoding"].iter().any(|word| error.one_line().contains(word));
+        let error = error.during(format!("can't make the database `{sibling}`"));
+        match is_locale {
+            true => error.hint(
+                "If the server lacks the locale, make the target by hand with another one and restore into it.",
+            ),
+            false => error,
+        }
+    })?;
+    run(cx, server, look, &[&mark]).inspect_err(|_| remove(cx, server, look, sibling))
 }
 
 /// The properties of the database that is replaced, or else of the one that was backed up.
@@ -104,7 +110,11 @@ fn properties(look: &Look, how: &RestoreOptions) -> String {
         _ => {}
     }
     if let Some(Database { owner, tablespace, .. }) = &look.database {
-        words.push_str(&format!(" OWNER {} TABLESPACE {}", ident(owner), ident(tablespace)));
+        words.push_str(&format!(" OWNER {}", ident(owner)));
+        // To name the default one takes a right that few have.
+        if tablespace != "pg_default" {
+            words.push_str(&format!(" TABLESPACE {}", ident(tablespace)));
+        }
     }
     words
 }
@@ -131,7 +141,7 @@ fn take_over(
     let swap =
         format!("ALTER DATABASE {name} RENAME TO {0}; ALTER DATABASE {new} RENAME TO {name}", ident(&old));
     swap_databases(cx, server, look, &swap)?;
-    if !server.options.drop_before {
+    if !server.options.drop_before && look.objects > 0 {
         return Ok(vec![format!(
             "What was there is the database `{old}` now: drop it when it isn't needed."
         )]);
@@ -189,15 +199,14 @@ fn free_name(cx: &Context, server: &Server<'_>, look: &Look, how: &RestoreOption
     })
 }
 
-/// Drops the sibling after a failure. The run may be cancelled: this goes on.
-fn remove(server: &Server<'_>, look: &Look, sibling: &str) {
+/// Drops the sibling after a failure.
+fn remove(cx: &Context, server: &Server<'_>, look: &Look, sibling: &str) {
     let end = format!(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = {} AND usename = current_user",
         literal(sibling)
     );
     let statement = format!("DROP DATABASE IF EXISTS {}", ident(sibling));
-    let cx = Context::default();
-    if let Err(error) = run(&cx, server, look, &[&end]).and_then(|()| run(&cx, server, look, &[&statement])) {
+    if let Err(error) = server.clear_up(cx, Login::User, &look.from, &[&end, &statement]) {
         tracing::warn!("the database `{sibling}` stays behind: {error}");
     }
 }

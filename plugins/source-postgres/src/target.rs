@@ -99,7 +99,11 @@ impl Look {
             )));
         };
         let is_plain = how.stream_formats.values().any(|format| format == PLAIN);
+        let can_swap = self.about.createdb && database.ours && self.from != self.name;
         match how.mode {
+            _ if self.objects == 0 && can_swap && database.sessions.is_empty() && has_many_tables(how) => {
+                Ok(Way::Sibling)
+            }
             _ if self.is_empty(how) => Ok(Way::InPlace),
             RestoreMode::Fail => Ok(Way::InPlace),
             _ if is_plain && (how.mode == RestoreMode::Merge || !how.only.is_empty()) => Err(Error::new(
@@ -108,7 +112,7 @@ impl Look {
             )
             .hint("Use `--mode replace`, or back up with `format = \"custom\"`.")),
             _ if how.mode == RestoreMode::Merge || !how.only.is_empty() => Ok(Way::Over),
-            _ if self.about.createdb && database.ours && self.from != self.name => Ok(Way::Sibling),
+            _ if can_swap => Ok(Way::Sibling),
             _ => Err(self.cannot_swap(database)),
         }
     }
@@ -133,6 +137,9 @@ impl Look {
         let name = &self.name;
         let mut effects = match (way, &self.database) {
             (Way::Sibling, None) => vec![format!("makes the database `{name}`")],
+            (Way::Sibling, Some(_)) if self.objects == 0 => {
+                vec![format!("restores beside `{name}`, which is empty, and swaps the two in one step")]
+            }
             (Way::Sibling, Some(_)) if server.options.drop_before => {
                 vec![format!("restores beside `{name}`, swaps the two in one step, and drops the old one")]
             }
@@ -160,6 +167,14 @@ impl Look {
         }
         effects
     }
+}
+
+/// Whether one transaction would hold more locks than a server has room for by default: some 6,400, and a table takes up
+/// to five with its index, its sequence and what holds its large values.
+fn has_many_tables(how: &RestoreOptions) -> bool {
+    let recorded = how.contents.as_ref().and_then(|contents| contents.details.get("relations"));
+    how.only.is_empty()
+        && recorded.and_then(|relations| relations.as_array()).is_some_and(|all| all.len() > 1000)
 }
 
 /// Asks what a restore would write to.
