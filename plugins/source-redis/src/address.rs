@@ -104,7 +104,9 @@ fn parse(url: &str) -> Result<Address> {
         "redis" | "valkey" => (false, false),
         "rediss" | "valkeys" => (true, false),
         "redis+unix" | "unix" => (false, true),
-        _ => return Err(form().hint("It begins with `redis`, `rediss`, `valkey`, `valkeys` or `redis+unix`.")),
+        _ => {
+            return Err(form().hint("It begins with `redis`, `rediss`, `valkey`, `valkeys` or `redis+unix`."));
+        }
     };
     if rest.contains(['?', '#']) {
         return Err(wrong("the URL can't hold options").hint("Give them as options of their own."));
@@ -154,7 +156,8 @@ fn decoded(text: &str) -> Result<Option<String>> {
         bytes.push(match byte {
             b'%' => {
                 let pair = digit().zip(digit());
-                let (high, low) = pair.ok_or_else(|| wrong("a `%` in the URL isn't followed by two digits"))?;
+                let (high, low) =
+                    pair.ok_or_else(|| wrong("a `%` in the URL isn't followed by two digits"))?;
                 u8::try_from(high * 16 + low).unwrap_or_default()
             }
             byte => byte,
@@ -187,7 +190,13 @@ mod tests {
 
     #[test]
     fn what_can_not_be_meant_is_an_error_that_shows_no_password() {
-        for url in ["redis:host", "http://u:hunter2@h", "redis://u:hunter2@h/0", "redis://u:hunter2@h:x", "redis://u:hunter2%@h"] {
+        for url in [
+            "redis:host",
+            "http://u:hunter2@h",
+            "redis://u:hunter2@h/0",
+            "redis://u:hunter2@h:x",
+            "redis://u:hunter2%@h",
+        ] {
             let error = Address::of(&options(url)).err().unwrap_or_else(|| panic!("{url} was taken"));
             assert_eq!(error.kind, ErrorKind::Config);
             assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");

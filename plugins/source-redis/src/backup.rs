@@ -84,10 +84,13 @@ fn explain(cx: &Context, options: &Options, sync: &Sync, storage: &Storage, erro
         text.push_str(&format!(", and the server's {}", limits.join(" and ")));
     }
     let raise = match sync.framing {
-        Framing::Mark(_) => "Set `diskless = false`, so that the server waits for the storage, or raise its `repl-timeout`",
+        Framing::Mark(_) => {
+            "Set `diskless = false`, so that the server waits for the storage, or raise its `repl-timeout`"
+        }
         Framing::Length(_) => "Raise the server's `repl-timeout`",
     };
-    error.during(text).hint(format!(
+    // Nearer to the cause than the hint that it came with.
+    Error { hint: None, ..error }.during(text).hint(format!(
         "{raise} and the `replica` part of its `client-output-buffer-limit`, or back up to a faster storage."
     ))
 }

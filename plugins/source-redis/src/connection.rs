@@ -11,6 +11,7 @@ use crate::address::Address;
 use crate::errors;
 use crate::options::Options;
 use crate::resp::{self, Reply};
+use crate::tls;
 use crate::transport::{self, Socket, Transport};
 
 /// Bytes that are read at once, and that are collected before they are sent.
@@ -184,6 +185,7 @@ impl Connection {
                 format!("the server gave no sign of life for {} s", self.patience_seconds),
             )
             .hint("If that can be right, raise `timeout`."),
+            _ if tls::is_refusal(&error) => tls::refused(error),
             io::ErrorKind::BrokenPipe => errors::closed("while it was sent a command"),
             _ => Error::from(error).during("the connection to the server failed"),
         };

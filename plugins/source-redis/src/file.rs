@@ -62,7 +62,8 @@ pub fn restore(cx: &Context, path: &Path, input: &dyn Inputs, how: &RestoreOptio
             break;
         }
         passing.pass(&buffer[..count]);
-        file.write_all(&buffer[..count]).during_with(|| format!("can't write beside `{}`", path.display()))?;
+        file.write_all(&buffer[..count])
+            .during_with(|| format!("can't write beside `{}`", path.display()))?;
     }
     passing.end()?;
     own(&sibling.file, found.as_ref(), &folder);
@@ -70,7 +71,8 @@ pub fn restore(cx: &Context, path: &Path, input: &dyn Inputs, how: &RestoreOptio
     sibling.put(path, how.mode)?;
     File::open(&folder).and_then(|folder| folder.sync_all()).during("can't make the folder durable")?;
     let notes = vec![
-        "A server with `appendonly yes` loads its append-only files and not the RDB: start it once without.".into(),
+        "A server with `appendonly yes` loads its append-only files and not the RDB: start it once without."
+            .into(),
     ];
     Ok(Restored { place: path.display().to_string(), notes, ..Restored::default() })
 }
@@ -92,9 +94,7 @@ fn folder(path: &Path) -> Result<PathBuf> {
 fn look(path: &Path) -> Result<Option<fs::Metadata>> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_file() => Ok(Some(found)),
-        Ok(_) => {
-            Err(Error::new(ErrorKind::Config, format!("`{}` isn't a regular file", path.display())))
-        }
+        Ok(_) => Err(Error::new(ErrorKind::Config, format!("`{}` isn't a regular file", path.display()))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::from(error).during(format!("can't reach `{}`", path.display()))),
     }
@@ -130,7 +130,8 @@ impl Sibling {
         name.push(path.file_name().unwrap_or_default());
         let hidden = folder.join(name);
         let doing = || format!("can't make a file beside `{}`", path.display());
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&hidden).during_with(doing)?;
+        let file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&hidden).during_with(doing)?;
         let sibling = Self { path: hidden, file };
         sibling.file.lock().during_with(doing)?;
         Ok(sibling)

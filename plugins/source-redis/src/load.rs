@@ -2,13 +2,11 @@
 //!
 //! What is on its way is bounded by [`MOST_BYTES`] and one value; a server answers a restored key in a few bytes.
 
-use std::collections::BTreeMap;
-
 use windlass_plugin_api::{Context, Error, ErrorKind, Progress, Result};
 
 use crate::connection::Connection;
 use crate::errors;
-use crate::rdb::{Header, Key, payload, shown};
+use crate::rdb::{Header, Key, Summary, payload, shown};
 use crate::resp::Reply;
 
 /// Commands that are sent before their replies are read.
@@ -25,12 +23,10 @@ pub struct Loader<'a> {
     /// A key that is there already is written over, not an error.
     pub replaces: bool,
     selected: Option<u32>,
-    /// The database of the replies that come next.
-    answering: u32,
     waiting: Vec<Waiting>,
     bytes: usize,
-    /// Keys that the server took, by the database that they were sent to.
-    pub loaded: BTreeMap<u32, u64>,
+    /// Keys that the server took.
+    taken: u64,
 }
 
 /// What a reply is waited for.
@@ -48,10 +44,9 @@ impl<'a> Loader<'a> {
             version: header.version,
             replaces: false,
             selected: None,
-            answering: 0,
             waiting: Vec::new(),
             bytes: 0,
-            loaded: BTreeMap::new(),
+            taken: 0,
         }
     }
 
@@ -99,26 +94,36 @@ impl<'a> Loader<'a> {
             match (waiting, self.connection.reply()?) {
                 (Waiting::Select(number), Reply::Error(text)) => return Err(no_database(number, &text)),
                 (Waiting::Restore(name), Reply::Error(text)) => return Err(not_taken(&name, &text)),
-                (Waiting::Select(number), _) => self.answering = number,
-                (Waiting::Restore(_), _) => *self.loaded.entry(self.answering).or_default() += 1,
+                (Waiting::Select(_), _) => {}
+                (Waiting::Restore(_), _) => self.taken += 1,
             }
         }
-        let done = self.loaded.values().sum();
-        self.cx.progress(&Progress { done, unit: "keys".into(), ..Progress::default() });
+        self.cx.progress(&Progress { done: self.taken, unit: "keys".into(), ..Progress::default() });
         Ok(())
     }
 }
 
+/// An error if the server doesn't have a database that is needed.
+pub fn databases(connection: &mut Connection, needed: &Summary) -> Result<()> {
+    for (number, _) in &needed.keys {
+        if let Reply::Error(text) = connection.ask(&[b"SELECT", number.to_string().as_bytes()])? {
+            return Err(no_database(*number, &text));
+        }
+    }
+    Ok(())
+}
+
 fn no_database(number: u32, text: &str) -> Error {
     errors::from_reply(&format!("SELECT {number}"), text)
-        .hint("The server has fewer databases than the snapshot: raise its `databases`.")
+        .hint("Has the server fewer databases than the snapshot? Then raise its `databases`.")
 }
 
 fn not_taken(name: &[u8], text: &str) -> Error {
     let error = errors::from_reply("RESTORE", text);
     let error = match text.contains("Bad data format") || text.contains("payload version") {
-        true => Error { kind: ErrorKind::Unsupported, ..error }
-            .hint("The server doesn't know this form of value: restore to one of the version that was backed up."),
+        true => Error { kind: ErrorKind::Unsupported, ..error }.hint(
+            "The server doesn't know this form of value: restore to one of the version that was backed up.",
+        ),
         false => error,
     };
     error.during(format!("can't restore the key `{}`", shown(name)))

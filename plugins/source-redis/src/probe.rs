@@ -34,7 +34,8 @@ fn warnings(server: &Server, connection: &mut Connection) -> Result<Vec<String>>
         && !modules.is_empty()
     {
         warnings.push(
-            "The server has modules: keys of their types can be restored as an RDB file only (`rdb_file`).".into(),
+            "The server has modules: keys of their types can be restored as an RDB file only (`rdb_file`)."
+                .into(),
         );
     }
     Ok(warnings)

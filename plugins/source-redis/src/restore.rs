@@ -3,6 +3,8 @@
 //! Where the server has room, in empty databases that are swapped in at the end (`staging`); otherwise in place, after
 //! the whole RDB was read once, so that nothing in it can surprise when half of it is written.
 
+use std::collections::BTreeMap;
+
 use windlass_plugin_api::{
     Context, Error, ErrorKind, Inputs, Reader, RestoreMode, RestoreOptions, Restored, Result,
 };
@@ -12,7 +14,7 @@ use crate::load::{self, Loader};
 use crate::options::Options;
 use crate::rdb::{Header, Record, Records, Summary};
 use crate::server::Server;
-use crate::staging::Staging;
+use crate::staging::{self, Staging};
 use crate::target::{self, Plan};
 use crate::{FORMAT, STREAM};
 
@@ -64,10 +66,16 @@ pub fn restore(
             staging.restore(&mut connection, &mut records)?
         }
         Plan::InPlace { .. } => {
-            if scanned.is_none() {
-                scan(cx, input, how)?;
-            }
-            in_place(cx, &mut connection, &mut records, how.mode)?
+            let summary = scanned.map_or_else(|| scan(cx, input, how), Ok)?;
+            load::databases(&mut connection, &summary)?;
+            let mut sent = BTreeMap::new();
+            let written = in_place(cx, &mut connection, &mut records, how.mode, &mut sent);
+            written.map_err(|error| match how.mode {
+                // The server was empty.
+                RestoreMode::Fail => staging::take_back(cx, options, &sent, error),
+                _ => error.during("the restore ended in the middle, and a part of the keys is there"),
+            })?;
+            summary
         }
     };
     let notes = vec![format!("Restored {}.", summary.words())];
@@ -75,41 +83,26 @@ pub fn restore(
     Ok(Restored { place: target::place(&server, options)?, notes, left_out, ..Restored::default() })
 }
 
+/// Sends all keys to where they belong, then the functions. `sent` counts keys by database.
 fn in_place(
     cx: &Context,
     connection: &mut Connection,
     records: &mut Records<Reader>,
     mode: RestoreMode,
-) -> Result<Summary> {
-    let mut summary = Summary::default();
-    let written = (|| {
-        if mode == RestoreMode::Replace {
-            connection.call(&[b"FLUSHALL", b"ASYNC"])?;
-        }
-        let header = records.header();
-        let functions = keys(cx, connection, records, &mut summary, mode != RestoreMode::Fail)?;
-        apply_functions(connection, header, &functions, mode)
-    })();
-    written.map_err(|error: Error| error.during("the restore ended in the middle, and a part of the keys is there"))?;
-    Ok(summary)
-}
-
-/// Sends all keys to where they belong; the functions are collected.
-fn keys(
-    cx: &Context,
-    connection: &mut Connection,
-    records: &mut Records<Reader>,
-    summary: &mut Summary,
-    replaces: bool,
-) -> Result<Vec<u8>> {
-    let mut loader = Loader::new(cx, connection, records.header());
-    loader.replaces = replaces;
+    sent: &mut BTreeMap<u32, u64>,
+) -> Result<()> {
+    if mode == RestoreMode::Replace {
+        connection.call(&[b"FLUSHALL", b"ASYNC"])?;
+    }
+    let header = records.header();
+    let mut loader = Loader::new(cx, connection, header);
+    loader.replaces = mode != RestoreMode::Fail;
     let mut functions = Vec::new();
     while let Some(record) = records.next()? {
-        summary.count(&record);
         match record {
             Record::Key(key) => {
                 let to = key.database;
+                *sent.entry(to).or_default() += 1;
                 loader.key(key, to)?;
             }
             Record::Function(library) => functions.extend(library),
@@ -117,7 +110,7 @@ fn keys(
         }
     }
     loader.settle()?;
-    Ok(functions)
+    apply_functions(connection, header, &functions, mode)
 }
 
 /// Brings the functions; in mode `replace` those that are there go, also where the snapshot has none.

@@ -116,7 +116,8 @@ fn rdb_version(connection: &mut Connection) -> Result<Option<u16>> {
 
 /// `db0:keys=1,expires=0,avg_ttl=0`, of each database that has keys.
 fn keys(info: &BTreeMap<String, String>) -> BTreeMap<u32, u64> {
-    let databases = info.iter().filter_map(|(name, value)| Some((name.strip_prefix("db")?.parse().ok()?, value)));
+    let databases =
+        info.iter().filter_map(|(name, value)| Some((name.strip_prefix("db")?.parse().ok()?, value)));
     let keys = |value: &str| value.split(',').find_map(|part| part.strip_prefix("keys=")?.parse().ok());
     databases.map(|(number, value)| (number, keys(value).unwrap_or(1))).collect()
 }

@@ -43,7 +43,7 @@ impl<'a> Staging<'a> {
             .and_then(|functions| self.apply(connection, records, &functions, &sent));
         match done {
             Ok(()) => Ok(summary),
-            Err(error) => Err(self.remove(&sent, error)),
+            Err(error) => Err(take_back(self.cx, self.options, &sent, error)),
         }
     }
 
@@ -112,9 +112,8 @@ impl<'a> Staging<'a> {
     /// Fewer keys than were sent may be there: some have expired.
     fn nobody_wrote(&self, server: &Server, sent: &BTreeMap<u32, u64>) -> Result<()> {
         let more = server.keys.iter().find(|(place, keys)| sent.get(place).is_some_and(|sent| *keys > sent));
-        let strange = server.keys.keys().find(|number| {
-            self.mode == RestoreMode::Fail && !sent.contains_key(number)
-        });
+        let strange =
+            server.keys.keys().find(|number| self.mode == RestoreMode::Fail && !sent.contains_key(number));
         if let Some(number) = more.map(|(number, _)| number).or(strange) {
             let text = format!("somebody wrote to the database {number} meanwhile");
             return Err(Error::new(ErrorKind::Refused, text).hint("Stop those who write, and restore again."));
@@ -130,9 +129,8 @@ impl<'a> Staging<'a> {
         }
         // What was there before lies in the prepared databases now, and in those that the snapshot doesn't have.
         let places: Vec<u32> = self.places.values().copied().collect();
-        let others = server.keys.keys().filter(|number| {
-            !self.places.contains_key(number) && !places.contains(number)
-        });
+        let others =
+            server.keys.keys().filter(|number| !self.places.contains_key(number) && !places.contains(number));
         for number in places.iter().chain(others) {
             add(&["SELECT", &number.to_string()]);
             add(&["FLUSHDB", "ASYNC"]);
@@ -142,25 +140,32 @@ impl<'a> Staging<'a> {
         }
         transaction(connection, &commands)
     }
+}
 
-    /// Removes what was prepared, also for a cancelled run, and says in `error` what couldn't be removed.
-    fn remove(&self, sent: &BTreeMap<u32, u64>, error: Error) -> Error {
-        let left: Vec<u32> = match Connection::open_to_tidy_up(self.cx, self.options) {
-            Ok(mut connection) => {
-                let stays = |place: &&u32| empty(&mut connection, **place, sent[*place]).is_err();
-                sent.keys().filter(stays).copied().collect()
-            }
-            Err(_) => sent.keys().copied().collect(),
-        };
-        if left.is_empty() {
-            return error;
-        }
-        tracing::warn!("what was prepared in the {} could not be removed", listed(&left));
-        error.hint(format!(
-            "What was there is as it was, but what was prepared may still be in the {}: look, and remove it with `FLUSHDB`.",
-            listed(&left)
-        ))
+/// Removes what was sent to databases that were empty, also for a cancelled run, and says in `error` what couldn't be
+/// removed. `sent`: keys by database.
+pub fn take_back(cx: &Context, options: &Options, sent: &BTreeMap<u32, u64>, error: Error) -> Error {
+    if sent.is_empty() {
+        return error;
     }
+    let left: Vec<u32> = match Connection::open_to_tidy_up(cx, options) {
+        Ok(mut connection) => sent
+            .iter()
+            .filter(|(place, sent)| empty(&mut connection, **place, **sent).is_err())
+            .map(|(place, _)| *place)
+            .collect(),
+        Err(_) => sent.keys().copied().collect(),
+    };
+    if left.is_empty() {
+        return error;
+    }
+    tracing::warn!("what was written to the {} could not be removed", listed(&left));
+    // Nearer to what must be done than the hint that it came with.
+    let hint = format!(
+        "What was there is as it was, but a part of the snapshot may be in the {}: look, and remove it with `FLUSHDB`.",
+        listed(&left)
+    );
+    Error { hint: None, ..error }.hint(hint)
 }
 
 /// Empties `place`, unless there is more than we put in.

@@ -58,11 +58,6 @@ impl Sync {
         Ok(Self { connection, consistency_point, framing, passed: 0, held: Vec::new(), ended: false })
     }
 
-    /// Bytes of the RDB that came.
-    pub fn passed_bytes(&self) -> u64 {
-        self.passed
-    }
-
     /// The whole length, if it is known.
     pub fn length(&self) -> Option<u64> {
         match self.framing {
@@ -131,7 +126,9 @@ fn accepted(connection: &mut Connection) -> Result<Option<String>> {
     }
     let mut words = line.split(' ');
     match (words.next(), words.next(), words.next()) {
-        (Some("+FULLRESYNC"), Some(id), Some(offset)) => Ok(Some(format!("replication {id} offset {offset}"))),
+        (Some("+FULLRESYNC"), Some(id), Some(offset)) => {
+            Ok(Some(format!("replication {id} offset {offset}")))
+        }
         _ => Err(unexpected(&line)),
     }
 }

@@ -39,7 +39,9 @@ impl Plan {
         if how.mode == RestoreMode::Merge {
             return in_place("a merge writes where the keys are");
         }
-        let Some(wanted) = databases(how) else { return in_place("the stream doesn't say which databases it holds") };
+        let Some(wanted) = databases(how) else {
+            return in_place("the stream doesn't say which databases it holds");
+        };
         if server.is_cluster() {
             return in_place("a node of a cluster has one database");
         }

@@ -62,7 +62,8 @@ fn roots(options: &Options) -> Result<RootCertStore> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>);
+    let read =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>);
     let certificates = read.map_err(|error| unreadable(path, &error))?;
     if certificates.is_empty() {
         return Err(wrong(format!("`{}` holds no certificate", path.display())));
@@ -78,9 +79,15 @@ fn unreadable(path: &Path, error: &dyn std::error::Error) -> Error {
     wrong(format!("can't read `{}`", path.display())).because(error)
 }
 
+/// Whether one side didn't accept the other. A server may say so only after we took the session for made.
+pub fn is_refusal(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
 /// Why no session came to be.
-pub fn refused(error: io::Error, address: &Address) -> Error {
-    let error = Error { kind: ErrorKind::Denied, ..Error::from(error) };
+pub fn refused(error: io::Error) -> Error {
     let hint = "Does the server speak TLS on that port, is `ca_file` its authority, and does it ask for `cert_file`?";
-    error.during(format!("no TLS session with `{address}`")).hint(hint)
+    Error { kind: ErrorKind::Denied, ..Error::from(error) }
+        .during("no TLS session with the server")
+        .hint(hint)
 }

@@ -84,7 +84,7 @@ pub fn open(options: &Options, address: &Address, socket: &Socket) -> Result<Box
         Socket::Tcp(mut socket) => {
             let mut session: ClientConnection = tls::session(options, address)?;
             while session.is_handshaking() {
-                session.complete_io(&mut socket).map_err(|error| tls::refused(error, address))?;
+                session.complete_io(&mut socket).map_err(tls::refused)?;
             }
             Ok(Box::new(StreamOwned::new(session, socket)))
         }

@@ -41,7 +41,8 @@ impl Header {
             [b'V', b'A', b'L', b'K', b'E', b'Y', digits @ ..] => (true, digits.as_slice()),
             _ => return Err(Error::damaged("this is no RDB: it begins with neither `REDIS` nor `VALKEY`")),
         };
-        let version = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+        let version =
+            std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
         let version = version.and_then(|text| text.parse().ok()).filter(|version| *version > 0);
         let version = version.ok_or_else(|| Error::damaged("this is no RDB: it names no version"))?;
         Ok(Self { is_valkey, version })

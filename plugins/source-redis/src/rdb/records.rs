@@ -77,7 +77,6 @@ impl<R: Read> Records<R> {
     }
 
     /// The next record; `None` once the end, the checksum and the end-of-file behind it have been read and are right.
-    #[expect(clippy::should_implement_trait, reason = "an iterator would go on after an error")]
     pub fn next(&mut self) -> Result<Option<Record>> {
         loop {
             let input = &mut self.input;
@@ -85,7 +84,8 @@ impl<R: Read> Records<R> {
                 END => return self.end().map(|()| None),
                 254 => {
                     let number = strings::length(input)?;
-                    let number = u32::try_from(number).map_err(|_| input.damaged("an impossible database"))?;
+                    let number =
+                        u32::try_from(number).map_err(|_| input.damaged("an impossible database"))?;
                     self.database = number;
                 }
                 253 => self.expires = Some(i64::from(i32::from_le_bytes(input.array()?)) * 1000),

@@ -148,8 +148,13 @@ pub fn fingerprint(server: &Server) -> String {
             table.sort(parts)
             return table.concat(parts, ' ')
         end
+        local function scores_of(list)
+            local parts = {}
+            for i = 1, #list, 2 do table.insert(parts, short(list[i]) .. string.format('=%.17g', list[i + 1])) end
+            return table.concat(parts, ' ')
+        end
         local function stream(key)
-            local text = flat(redis.call('XRANGE', key, '-', '+')) .. ' groups ' .. flat(redis.call('XINFO', 'GROUPS', key))
+            local text = short(flat(redis.call('XRANGE', key, '-', '+'))) .. ' groups ' .. flat(redis.call('XINFO', 'GROUPS', key))
             for _, group in ipairs(redis.call('XINFO', 'GROUPS', key)) do
                 for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', key, group[2])) do
                     text = text .. ' consumer ' .. consumer[2] .. ' ' .. consumer[4]
@@ -164,7 +169,7 @@ pub fn fingerprint(server: &Server) -> String {
             if kind == 'string' then return short(redis.call('GET', key)) end
             if kind == 'list' then return flat(redis.call('LRANGE', key, 0, -1)) end
             if kind == 'hash' then return pairs_of(redis.call('HGETALL', key)) end
-            if kind == 'zset' then return flat(redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')) end
+            if kind == 'zset' then return scores_of(redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')) end
             if kind == 'stream' then return stream(key) end
             local members = redis.call('SMEMBERS', key)
             table.sort(members)
@@ -172,7 +177,7 @@ pub fn fingerprint(server: &Server) -> String {
         end
         local lines = {}
         for database = 0, 15 do
-            redis.call('SELECT', database)
+            if redis.pcall('SELECT', database).err then break end
             for _, key in ipairs(redis.call('KEYS', '*')) do
                 local kind = redis.call('TYPE', key).ok
                 local expires = redis.call('PEXPIRETIME', key)
@@ -224,7 +229,11 @@ pub fn inputs(bytes: &[u8]) -> MemoryInputs {
 }
 
 /// Restores as the host does: `target`, `preview` where it would ask, `restore`.
-pub fn restore(options: &Value, taken: &(Vec<u8>, Contents), mode: RestoreMode) -> Result<(Target, Restored)> {
+pub fn restore(
+    options: &Value,
+    taken: &(Vec<u8>, Contents),
+    mode: RestoreMode,
+) -> Result<(Target, Restored)> {
     restore_as(options, &taken.0, Some(&taken.1), mode)
 }
 
@@ -249,4 +258,25 @@ pub fn restore_as(
 pub fn leftovers(folder: &Path) -> Vec<String> {
     let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.filter(|name| name.starts_with(".windlass")).collect()
+}
+
+/// Two fingerprints are the same; otherwise the lines that differ are shown.
+#[track_caller]
+pub fn assert_same(got: &str, wanted: &str) {
+    let not_in = |other: &str, text: &str| -> Vec<String> {
+        text.lines()
+            .filter(|line| !other.lines().any(|other| other == *line))
+            .take(5)
+            .map(str::to_owned)
+            .collect()
+    };
+    if got != wanted {
+        panic!("got {:#?}\nwanted {:#?}", not_in(wanted, got), not_in(got, wanted));
+    }
+}
+
+/// Why the source can't be made of these options.
+pub fn source_error(options: &Value) -> windlass_plugin_api::Error {
+    let options: Options = serde_json::from_value(options.clone()).unwrap();
+    Redis::new(options, &TestHost::new().context()).err().expect("the options were taken")
 }
