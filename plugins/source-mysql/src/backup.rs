@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use windlass_plugin_api::{Context, Contents, Outputs, Probe, Result, StreamInfo};
+use windlass_plugin_api::{Contents, Context, Outputs, Probe, Result, StreamInfo};
 use windlass_tool::{Tool, Version};
 
 use crate::errors::explained;
@@ -17,9 +17,13 @@ use crate::{FORMAT, STREAM};
 /// Looks without touching.
 pub(crate) fn probe(cx: &Context, options: &Options) -> Result<Probe> {
     let server = Server::new(cx, options)?;
+    server.prove_tls()?;
     let mut probe = Probe { versions: versions(&server)?, ..Probe::default() };
     if !server.has_sandbox()? {
-        probe.notes.push("The client has no `--sandbox`: `--binary-mode` alone keeps a restore from running commands.".to_owned());
+        probe.notes.push(
+            "The client has no `--sandbox`: `--binary-mode` alone keeps a restore from running commands."
+                .to_owned(),
+        );
     }
     let Ok(name) = server.database() else {
         probe.notes.push("No database is named: this source can only list them.".to_owned());
@@ -36,6 +40,7 @@ pub(crate) fn probe(cx: &Context, options: &Options) -> Result<Probe> {
 /// Writes the dump.
 pub(crate) fn backup(cx: &Context, options: &Options, out: &dyn Outputs) -> Result<Contents> {
     let server = Server::new(cx, options)?;
+    server.prove_tls()?;
     let database = existing(&server, server.database()?)?;
     let selection = select(options, &database)?;
     let warnings = warnings(&server, &database, &selection)?;
@@ -43,7 +48,8 @@ pub(crate) fn backup(cx: &Context, options: &Options, out: &dyn Outputs) -> Resu
     let mut sink = out.create(STREAM, StreamInfo::new(FORMAT).size_hint(estimate))?;
     let mut watched = Watched::new(&mut *sink);
     let tool = server.with_args(server.dump()?, &dump_args(&server, &database, &selection)?);
-    let outcome = crate::lock::watched(&server, &database.name, || tool.dump(cx, &mut watched).map_err(explained))?;
+    let outcome =
+        crate::lock::watched(&server, &database.name, || tool.dump(cx, &mut watched).map_err(explained))?;
     outcome.stderr.lines().for_each(|line| tracing::info!("dump: {line}"));
     watched.judge()?;
     let (longest_line, head) = (watched.longest_line, std::mem::take(&mut watched.head));
@@ -152,8 +158,11 @@ fn warnings(server: &Server<'_>, database: &Database, selection: &Selection<'_>)
     }
     let versioned: Vec<&str> =
         tables().filter(|table| table.versioned).map(|table| table.name.as_str()).collect();
-    if !versioned.is_empty() && !server.options.dump_args.iter().any(|arg| arg == "--dump-history" || arg == "-H") {
-        warnings.push(format!("The past of system-versioned tables isn't in the dump: {}.", list(&versioned)));
+    if !versioned.is_empty()
+        && !server.options.dump_args.iter().any(|arg| arg == "--dump-history" || arg == "-H")
+    {
+        warnings
+            .push(format!("The past of system-versioned tables isn't in the dump: {}.", list(&versioned)));
     }
     let gone = facts::gone(server, &facts::definers(server, &database.name)?);
     if !gone.is_empty() {

@@ -162,7 +162,8 @@ pub(crate) fn rights(server: &Server<'_>, database: &str) -> Result<Vec<String>>
     let who = who.into_iter().next().unwrap_or_default();
     let user = cell(&who, 0);
     let (name, host) = user.rsplit_once('@').unwrap_or((&user, "%"));
-    let grantees = [format!("'{name}'@'{host}'"), format!("'{}'@''", cell(&who, 1))].map(|name| text(&name)).join(", ");
+    let grantees =
+        [format!("'{name}'@'{host}'"), format!("'{}'@''", cell(&who, 1))].map(|name| text(&name)).join(", ");
     server.column(&format!(
         "SELECT privilege_type FROM information_schema.USER_PRIVILEGES WHERE grantee IN ({grantees}) UNION \
          SELECT privilege_type FROM information_schema.SCHEMA_PRIVILEGES \
@@ -183,6 +184,18 @@ pub(crate) fn definers(server: &Server<'_>, database: &str) -> Result<Vec<String
         of("EVENTS", "event_schema"),
     ];
     server.column(&all.join(" UNION "))
+}
+
+/// Whether we may make code of other definers than ourselves; also if there are none in this database.
+pub(crate) fn may_define(server: &Server<'_>, database: &str) -> Result<bool> {
+    let definers = definers(server, database)?;
+    let ourselves = server.column("SELECT CURRENT_USER()")?;
+    if definers.iter().all(|definer| ourselves.contains(definer)) {
+        return Ok(true);
+    }
+    let rights = rights(server, database)?;
+    let enough = ["SUPER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER"];
+    Ok(rights.iter().any(|right| enough.contains(&right.as_str())))
 }
 
 /// Those of `accounts` that the server doesn't have; none if we may not look.

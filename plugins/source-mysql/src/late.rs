@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use crate::names::identifier;
+use crate::scan::Modes;
 use crate::statement::{Kind, asleep, replaced};
 
 /// A statement that code needs.
@@ -13,8 +14,8 @@ pub(crate) enum Piece {
     Setting(Vec<u8>),
     /// Sets the defaults of the database whose name stands there.
     Defaults(Vec<u8>, Range<usize>),
-    /// Makes or drops code; whether a backslash stands for itself in it.
-    Code(Vec<u8>, Kind, bool),
+    /// Makes or drops code, in a session with these modes.
+    Code(Vec<u8>, Kind, Modes),
 }
 
 impl Piece {
@@ -25,9 +26,7 @@ impl Piece {
             Self::Defaults(text, place) => {
                 Some(replaced(text, place.clone(), identifier(database).as_bytes()))
             }
-            Self::Code(text, Kind::Event, no_backslash) if events_asleep && !drops(text) => {
-                asleep(text, *no_backslash)
-            }
+            Self::Code(text, Kind::Event, modes) if events_asleep && !drops(text) => asleep(text, *modes),
             Self::Code(text, ..) => Some(text.clone()),
         }
     }

@@ -8,8 +8,8 @@
 
 use serde_json::Map;
 use windlass_plugin_api::{
-    Contents, Context, Inputs, Item, Outputs, Plugin, Probe, RestoreOptions, Restored, Result, Source, Target,
-    export_plugin,
+    Contents, Context, Inputs, Item, Outputs, Plugin, Probe, RestoreOptions, Restored, Result, Source,
+    Target, export_plugin,
 };
 
 mod backup;

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use windlass_plugin_api::{
-    Context, Error, ErrorKind, Inputs, RestoreMode, RestoreOptions, Restored, Result,
-};
+use windlass_plugin_api::{Context, Error, ErrorKind, Inputs, RestoreMode, RestoreOptions, Restored, Result};
 
 use crate::FORMAT;
 use crate::errors::explained;
@@ -36,6 +34,7 @@ pub(crate) fn restore(
     how: &RestoreOptions,
 ) -> Result<Restored> {
     let server = Server::new(cx, options)?;
+    server.prove_tls()?;
     accept(&server, how)?;
     let stream = the_stream(input)?;
     // Looked at again: the host asked before the user confirmed.

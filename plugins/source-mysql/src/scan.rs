@@ -6,7 +6,7 @@
 use windlass_plugin_api::{Error, Result};
 
 /// How many bytes of a part are kept back, unless the stream ends there: enough for every opener and a delimiter line.
-pub(crate) const LOOKAHEAD: usize = 64;
+pub(crate) const LOOKAHEAD: usize = 1024;
 
 /// What the sandbox line of newer dumps begins with: a client command in a comment.
 const SANDBOX: &[u8] = br"/*M!999999\-";
@@ -54,6 +54,10 @@ pub(crate) struct Scanner {
     pub(crate) modes: Modes,
     /// The beginning of the comment that was seen last between statements.
     pub(crate) last_comment: Vec<u8>,
+    /// A dump program's head was seen.
+    pub(crate) is_dump: bool,
+    /// The database that the head names.
+    pub(crate) database: Option<String>,
 }
 
 impl Scanner {
@@ -63,6 +67,8 @@ impl Scanner {
             delimiter: b";".to_vec(),
             modes: Modes::default(),
             last_comment: Vec::new(),
+            is_dump: false,
+            database: None,
         }
     }
 
@@ -76,7 +82,7 @@ impl Scanner {
                 Within::LineComment | Within::BlockComment => at += self.comment(rest),
                 _ if rest[0].is_ascii_whitespace() => at += 1,
                 _ if opens_comment(rest) || rest.starts_with(SANDBOX) => {
-                    self.last_comment = rest[..rest.len().min(LOOKAHEAD)].to_vec();
+                    self.learn(rest);
                     at += self.open_comment(rest);
                 }
                 _ if is_delimiter_line(rest) => at += self.delimiter_line(rest)?,
@@ -88,6 +94,22 @@ impl Scanner {
             }
         }
         Ok(Gap::Nothing(at))
+    }
+
+    /// What a comment between statements tells: that this is a dump, and of which database.
+    fn learn(&mut self, rest: &[u8]) {
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let line = &rest[..end.min(LOOKAHEAD)];
+        self.is_dump |=
+            [&b"-- MariaDB dump"[..], b"-- MySQL dump", SANDBOX].iter().any(|start| line.starts_with(start));
+        const NAMED: &[u8] = b"    Database: ";
+        if self.database.is_none()
+            && line.starts_with(b"-- Host: ")
+            && let Some(at) = memchr::memmem::find(line, NAMED)
+        {
+            self.database = String::from_utf8(line[at + NAMED.len()..].to_vec()).ok();
+        }
+        self.last_comment = line.to_vec();
     }
 
     /// Looks for the end of the current statement in `bytes`.
@@ -131,8 +153,7 @@ impl Scanner {
     }
 
     fn quoted(&mut self, quote: u8, rest: &[u8], limit: usize) -> usize {
-        let escapes =
-            quote != b'`' && !self.modes.no_backslash && !(quote == b'"' && self.modes.ansi_quotes);
+        let escapes = quote != b'`' && !self.modes.no_backslash && !(quote == b'"' && self.modes.ansi_quotes);
         let found = match escapes {
             true => memchr::memchr2(quote, b'\\', &rest[..limit]),
             false => memchr::memchr(quote, &rest[..limit]),

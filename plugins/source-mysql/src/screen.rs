@@ -68,7 +68,6 @@ pub(crate) struct Screen<R> {
     given: usize,
     late: Late,
     seen: BTreeSet<Vec<u8>>,
-    is_dump: bool,
     statements: u64,
 }
 
@@ -88,7 +87,6 @@ impl<R: Read> Screen<R> {
             given: 0,
             late: Late::default(),
             seen: BTreeSet::new(),
-            is_dump: false,
             statements: 0,
         }
     }
@@ -130,7 +128,7 @@ impl<R: Read> Screen<R> {
                 Gap::Nothing(count) => (count, false),
                 Gap::Statement(count) => (count, true),
             };
-            self.between(passed);
+            self.at += passed;
             if begins {
                 self.state = State::Collecting;
             }
@@ -159,19 +157,15 @@ impl<R: Read> Screen<R> {
         Ok(ends || count > 0)
     }
 
-    /// Passes over what stands between statements; only changes of the delimiter matter to the client.
-    fn between(&mut self, count: usize) {
-        self.at += count;
-        let comment = &self.scanner.last_comment;
-        self.is_dump |= [&b"-- MariaDB dump"[..], b"-- MySQL dump", br"/*M!999999\-"]
-            .iter()
-            .any(|start| comment.starts_with(start));
-    }
-
     /// Decides over the statement that was collected; `whole` says that all of it is there.
     fn judge(&mut self, whole: bool) -> Result<()> {
         let text = std::mem::take(&mut self.statement);
-        let kind = statement::read(&text)?;
+        let modes = self.session.modes;
+        if self.wanted.rewrite.from.is_none() {
+            self.wanted.rewrite.from.clone_from(&self.scanner.database);
+        }
+        let text = if whole { self.wanted.rewrite.trigger(text, modes) } else { text };
+        let kind = statement::read(&text, modes)?;
         if !whole && !matches!(kind, Statement::Table(_)) {
             if text.len() > LONGEST {
                 return Err(odd("a statement that isn't data is longer than 16 MiB"));
@@ -197,8 +191,8 @@ impl<R: Read> Screen<R> {
                     return Ok(());
                 }
                 self.seen.insert(code.belongs_to);
-                let text = self.wanted.rewrite.code(&text, code.kind);
-                Piece::Code(text, code.kind, self.session.modes.no_backslash)
+                let text = self.wanted.rewrite.code(&text, code.kind, modes);
+                Piece::Code(text, code.kind, modes)
             }
         };
         let text = piece.text(&self.wanted.database, self.wanted.asleep);
@@ -238,7 +232,7 @@ impl<R: Read> Screen<R> {
         if self.state != State::Between {
             return Err(Error::damaged("the stream ends in the middle of a statement"));
         }
-        if self.is_dump && !self.scanner.last_comment.starts_with(crate::trailer::TRAILER) {
+        if self.scanner.is_dump && !self.scanner.last_comment.starts_with(crate::trailer::TRAILER) {
             return Err(Error::damaged("the stream doesn't end with `-- Dump completed`")
                 .hint("The dump was cut off: look for a whole one."));
         }

@@ -88,7 +88,11 @@ impl<'a> Server<'a> {
     /// The first of two names that is there; the first one for the error if none is.
     fn installed(&self, names: [&str; 2]) -> String {
         let found = names.into_iter().find(|name| {
-            let tool = self.options.env.get("PATH").map_or(Tool::new(*name), |path| Tool::new(*name).env("PATH", path));
+            let tool = self
+                .options
+                .env
+                .get("PATH")
+                .map_or(Tool::new(*name), |path| Tool::new(*name).env("PATH", path));
             tool.bin_dirs(&self.options.bin_dirs).path().is_ok()
         });
         found.unwrap_or(names[0]).to_owned()
@@ -157,7 +161,12 @@ impl<'a> Server<'a> {
 
     /// An option file that says the password after all that the programs would read by themselves.
     fn option_file(&self, password: &str) -> String {
-        let home = self.options.env.get("HOME").map(PathBuf::from).or_else(|| env::var_os("HOME").map(PathBuf::from));
+        let home = self
+            .options
+            .env
+            .get("HOME")
+            .map(PathBuf::from)
+            .or_else(|| env::var_os("HOME").map(PathBuf::from));
         let home = home.map(|home| home.join(".my.cnf"));
         let files = ["/etc/my.cnf", "/etc/mysql/my.cnf"].map(PathBuf::from).into_iter().chain(home);
         let includes: String = files
@@ -192,6 +201,19 @@ impl<'a> Server<'a> {
         let (_, answer) = tool.output(self.cx).map_err(explained)?;
         let answer = String::from_utf8_lossy(&answer);
         Ok(answer.lines().map(|line| line.split('\t').map(unescaped).collect()).collect())
+    }
+
+    /// Where TLS is asked for, proves that it is there: older tools of MariaDB go on without it when a server has none.
+    pub(crate) fn prove_tls(&self) -> Result<()> {
+        if !matches!(self.options.tls, Some(Tls::Require | Tls::Verify)) {
+            return Ok(());
+        }
+        let status = self.rows("SHOW SESSION STATUS LIKE 'Ssl_cipher'")?;
+        if status.first().is_some_and(|row| row.get(1).is_some_and(|cipher| !cipher.is_empty())) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unavailable, "the connection isn't encrypted, and `tls` asks for it")
+            .hint("The server has no TLS: set `ssl_cert` and `ssl_key` there."))
     }
 
     /// The first column of the rows.
@@ -263,7 +285,8 @@ fn swapped(
     let (last, before) = command.split_last()?;
     let folder = last.rfind('/').map_or("", |at| &last[..=at]);
     let name = &last[folder.len()..];
-    let other = PROGRAMS.into_iter().map(|(dump, client)| roles(dump, client)).find(|(from, _)| *from == name)?;
+    let other =
+        PROGRAMS.into_iter().map(|(dump, client)| roles(dump, client)).find(|(from, _)| *from == name)?;
     let mut command = before.to_vec();
     command.push(format!("{folder}{}", other.1));
     Some(command)

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use windlass_plugin_api::Result;
 
-use crate::scan::odd;
+use crate::scan::{Modes, odd};
 use crate::tokens::{Token, Tokens};
 
 /// What a statement does.
@@ -42,9 +42,9 @@ pub(crate) enum Kind {
     Event,
 }
 
-/// What can be told of a statement by its beginning.
-pub(crate) fn read(text: &[u8]) -> Result<Statement> {
-    let mut tokens = Tokens::new(text);
+/// What can be told of a statement by its beginning, in a session with these modes.
+pub(crate) fn read(text: &[u8], modes: Modes) -> Result<Statement> {
+    let mut tokens = Tokens::new(text).modes(modes);
     let Some((_, Token::Word(verb))) = tokens.next() else { return Err(refused(text)) };
     match verb.to_ascii_uppercase().as_slice() {
         b"INSERT" | b"REPLACE" => table(&mut tokens, &["INTO", "IGNORE", "LOW_PRIORITY", "DELAYED"], text),
@@ -143,9 +143,7 @@ fn drop(mut tokens: Tokens<'_>, text: &[u8]) -> Result<Statement> {
         return table(&mut tokens, &[], text);
     }
     match kind_of(&what) {
-        Some(kind) => {
-            Ok(Statement::Code(Code { kind, belongs_to: name(&mut tokens, &["BODY"], text)? }))
-        }
+        Some(kind) => Ok(Statement::Code(Code { kind, belongs_to: name(&mut tokens, &["BODY"], text)? })),
         None => Err(refused(text)),
     }
 }
@@ -184,9 +182,9 @@ fn shown(text: &[u8]) -> String {
 }
 
 /// An event that is made asleep: its `ENABLE` is turned into `DISABLE`. None if there is none where it belongs.
-pub(crate) fn asleep(text: &[u8], no_backslash: bool) -> Option<Vec<u8>> {
+pub(crate) fn asleep(text: &[u8], modes: Modes) -> Option<Vec<u8>> {
     let mut preserve = false;
-    for (place, token) in Tokens::new(text).no_backslash(no_backslash) {
+    for (place, token) in Tokens::new(text).modes(modes) {
         if preserve {
             return match token {
                 token if token.is("ENABLE") => Some(replaced(text, place, b"DISABLE")),
@@ -200,8 +198,8 @@ pub(crate) fn asleep(text: &[u8], no_backslash: bool) -> Option<Vec<u8>> {
 }
 
 /// A statement without its definer, so that whoever runs it becomes that.
-pub(crate) fn without_definer(text: &[u8]) -> Vec<u8> {
-    let head: Vec<_> = Tokens::new(text).take(32).collect();
+pub(crate) fn without_definer(text: &[u8], modes: Modes) -> Vec<u8> {
+    let head: Vec<_> = Tokens::new(text).modes(modes).take(32).collect();
     let Some(at) = head.windows(2).position(|two| two[0].1.is("DEFINER") && two[1].1 == Token::Sign(b'='))
     else {
         return text.to_vec();
@@ -239,16 +237,28 @@ mod tests {
             "/*!40000 ALTER TABLE `a b` DISABLE KEYS */;",
             "DO SETVAL(`a b`, 1, 0);",
         ] {
-            assert_eq!(read(text.as_bytes()).unwrap(), table, "{text}");
+            assert_eq!(read(text.as_bytes(), Modes::default()).unwrap(), table, "{text}");
         }
         for (text, kind, name) in [
-            ("/*!50003 CREATE*/ /*!50017 DEFINER=`r`@`h`*/ /*!50003 TRIGGER `tr` BEFORE INSERT ON `t` FOR EACH ROW x */;;", Kind::Trigger, "t"),
-            ("/*!50001 CREATE ALGORITHM=UNDEFINED */\n/*!50013 DEFINER=`r`@`h` SQL SECURITY DEFINER */\n/*!50001 VIEW `v` AS select 1 */;", Kind::View, "v"),
+            (
+                "/*!50003 CREATE*/ /*!50017 DEFINER=`r`@`h`*/ /*!50003 TRIGGER `tr` BEFORE INSERT ON `t` FOR EACH ROW x */;;",
+                Kind::Trigger,
+                "t",
+            ),
+            (
+                "/*!50001 CREATE ALGORITHM=UNDEFINED */\n/*!50013 DEFINER=`r`@`h` SQL SECURITY DEFINER */\n/*!50001 VIEW `v` AS select 1 */;",
+                Kind::View,
+                "v",
+            ),
             ("/*!50003 DROP PROCEDURE IF EXISTS `p` */;", Kind::Routine, "p"),
-            ("/*!50106 CREATE*/ /*!50117 DEFINER=`r`@`h`*/ /*!50106 EVENT `e` ON SCHEDULE EVERY 1 DAY DO x */ ;;", Kind::Event, "e"),
+            (
+                "/*!50106 CREATE*/ /*!50117 DEFINER=`r`@`h`*/ /*!50106 EVENT `e` ON SCHEDULE EVERY 1 DAY DO x */ ;;",
+                Kind::Event,
+                "e",
+            ),
         ] {
             let code = Code { kind, belongs_to: name.as_bytes().to_vec() };
-            assert_eq!(read(text.as_bytes()).unwrap(), Statement::Code(code), "{text}");
+            assert_eq!(read(text.as_bytes(), Modes::default()).unwrap(), Statement::Code(code), "{text}");
         }
     }
 
@@ -270,18 +280,21 @@ mod tests {
             "system id;",
             "source /tmp/x;",
         ] {
-            assert!(read(text.as_bytes()).is_err(), "{text}");
+            assert!(read(text.as_bytes(), Modes::default()).is_err(), "{text}");
         }
     }
 
     #[test]
     fn an_event_falls_asleep_and_a_definer_goes() {
         let event = b"/*!50106 EVENT `e ENABLE` ON SCHEDULE EVERY 1 DAY ON COMPLETION NOT PRESERVE ENABLE DO select 'ENABLE' */ ;;";
-        let text = String::from_utf8(asleep(event, false).unwrap()).unwrap();
+        let text = String::from_utf8(asleep(event, Modes::default()).unwrap()).unwrap();
         assert!(text.contains("NOT PRESERVE DISABLE DO select 'ENABLE'") && text.contains("`e ENABLE`"));
         let view = b"/*!50013 DEFINER=`g@`@`%` SQL SECURITY DEFINER */ /*!50001 VIEW `v` AS select 1 */;";
-        let text = String::from_utf8(without_definer(view)).unwrap();
+        let text = String::from_utf8(without_definer(view, Modes::default())).unwrap();
         assert_eq!(text, "/*!50013  SQL SECURITY DEFINER */ /*!50001 VIEW `v` AS select 1 */;");
-        assert_eq!(without_definer(b"CREATE DEFINER=root@localhost PROCEDURE p() x"), b"CREATE  PROCEDURE p() x");
+        assert_eq!(
+            without_definer(b"CREATE DEFINER=root@localhost PROCEDURE p() x", Modes::default()),
+            b"CREATE  PROCEDURE p() x"
+        );
     }
 }

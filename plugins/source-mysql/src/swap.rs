@@ -11,7 +11,7 @@ use windlass_plugin_api::{During, Error, Result};
 
 use crate::backup::common_args;
 use crate::errors::explained;
-use crate::facts::Database;
+use crate::facts::{self, Database};
 use crate::late::Late;
 use crate::names::identifier;
 use crate::restore::Work;
@@ -65,7 +65,8 @@ fn old_code(work: &Work<'_>) -> Result<Late> {
     let mut short = crate::bounded::Bounded(&mut dump);
     server.with_args(server.dump()?, &args).dump(server.cx, &mut short).map_err(explained)?;
     let mut rewrite = work.rewrite();
-    rewrite.drop_definer = false;
+    // Without the right to set them, its definers can't be kept: `target` has told so.
+    rewrite.drop_definer = !facts::may_define(server, &work.found.name)?;
     rewrite.from = Some(work.found.name.clone());
     let wanted = Wanted { rewrite, code_only: true, only: BTreeSet::new(), ..Wanted::default() };
     let mut screen = Screen::new(dump.as_slice(), wanted);
@@ -178,7 +179,8 @@ impl Swap<'_> {
         server.run(Some(&target.name), &self.old_code.script(&target.name, false))?;
         let mut rest: Vec<String> = kept.iter().map(|kept| kept.name.clone()).collect();
         rest.extend((!target.exists()).then(|| target.name.clone()));
-        let drops: String = rest.iter().map(|name| format!("DROP DATABASE {};\n", identifier(name))).collect();
+        let drops: String =
+            rest.iter().map(|name| format!("DROP DATABASE {};\n", identifier(name))).collect();
         server.run(None, drops.as_bytes())
     }
 }
@@ -209,6 +211,7 @@ fn drop_code(database: &Database) -> String {
         let kind = if kind.starts_with("PACKAGE") { "PACKAGE" } else { kind };
         format!("DROP {kind} IF EXISTS {name}.{};\n", identifier(routine))
     });
-    let events = database.events.iter().map(|event| format!("DROP EVENT IF EXISTS {name}.{};\n", identifier(event)));
+    let events =
+        database.events.iter().map(|event| format!("DROP EVENT IF EXISTS {name}.{};\n", identifier(event)));
     drop_views(database) + &routines.chain(events).collect::<String>()
 }

@@ -18,11 +18,7 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    pub(crate) fn choose(
-        server: &Server<'_>,
-        database: &Database,
-        how: &RestoreOptions,
-    ) -> Result<Self> {
+    pub(crate) fn choose(server: &Server<'_>, database: &Database, how: &RestoreOptions) -> Result<Self> {
         if how.mode == RestoreMode::Merge {
             return Ok(Self::InPlace("merging changes the database itself".to_owned()));
         }
@@ -58,6 +54,7 @@ pub(crate) fn before_name(database: &str, how: &RestoreOptions) -> String {
 /// The host's question before a restore.
 pub(crate) fn target(cx: &Context, options: &Options, how: &RestoreOptions) -> Result<Target> {
     let server = Server::new(cx, options)?;
+    server.prove_tls()?;
     accept(&server, how)?;
     let database = Database::look(&server, server.database()?)?;
     let way = Way::choose(&server, &database, how)?;
@@ -82,7 +79,9 @@ fn effects(server: &Server<'_>, database: &Database, way: &Way, how: &RestoreOpt
         (_, false, _) => format!("makes the database `{name}`"),
         (_, _, true) => format!("fills the empty database `{name}`"),
         (RestoreMode::Merge, ..) => {
-            format!("replaces those of the {count} tables of `{name}` that are in the snapshot, and keeps the others")
+            format!(
+                "replaces those of the {count} tables of `{name}` that are in the snapshot, and keeps the others"
+            )
         }
         _ => format!("replaces the database `{name}` with its {count} tables"),
     }];
@@ -90,10 +89,14 @@ fn effects(server: &Server<'_>, database: &Database, way: &Way, how: &RestoreOpt
         Way::Swap if database.is_empty() => {}
         Way::Swap => {
             effects.push(
-                "swaps all tables in one step; views, triggers, routines and events are made right after it".to_owned(),
+                "swaps all tables in one step; views, triggers, routines and events are made right after it"
+                    .to_owned(),
             );
             if !server.options.drop_before {
                 effects.push(format!("keeps what is there as `{}`", before_name(name, how)));
+                if !facts::may_define(server, name)? {
+                    effects.push("makes us the definer of its code, for we may not set another".to_owned());
+                }
             }
         }
         Way::InPlace(why) => {
@@ -117,22 +120,28 @@ fn effects(server: &Server<'_>, database: &Database, way: &Way, how: &RestoreOpt
 /// Refuses what can't go well, before anything is touched.
 pub(crate) fn accept(server: &Server<'_>, how: &RestoreOptions) -> Result<()> {
     if !how.only.is_empty() && how.mode == RestoreMode::Replace {
-        let message = "`--mode replace` makes the whole database equal to the snapshot, and `--only` names a part";
+        let message =
+            "`--mode replace` makes the whole database equal to the snapshot, and `--only` names a part";
         return Err(Error::new(ErrorKind::Unsupported, message)
             .hint("Use `--mode merge`, which replaces only these tables."));
     }
     if how.contents.is_some() {
         let known = texts(how, "tables");
-        let unknown = how.only.iter().find(|name| !known.iter().any(|known| known.as_bytes() == name.as_bytes()));
+        let unknown =
+            how.only.iter().find(|name| !known.iter().any(|known| known.as_bytes() == name.as_bytes()));
         if let Some(name) = unknown {
-            return Err(Error::new(ErrorKind::NotFound, format!("the snapshot has no table or view `{name}`"))
-                .hint("`windlass show` lists what is in it."));
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("the snapshot has no table or view `{name}`"),
+            )
+            .hint("`windlass show` lists what is in it."));
         }
     }
     let needed = detail(how, "longest_statement_bytes").and_then(Value::as_u64).unwrap_or(0);
     let most = facts::max_allowed_packet(server)?;
     if needed > most {
-        let message = format!("a row of the snapshot needs a packet of {needed} bytes, and the server takes {most}");
+        let message =
+            format!("a row of the snapshot needs a packet of {needed} bytes, and the server takes {most}");
         return Err(Error::new(ErrorKind::Unsupported, message)
             .hint("Raise it with `SET GLOBAL max_allowed_packet = 1073741824` for the restore."));
     }

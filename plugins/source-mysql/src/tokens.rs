@@ -5,12 +5,14 @@
 
 use std::ops::Range;
 
+use crate::scan::Modes;
+
 /// A word of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Token<'a> {
     /// A bare word or number.
     Word(&'a [u8]),
-    /// A name in backticks, without them.
+    /// A name in quotes, without them.
     Name(Vec<u8>),
     /// A string, with its quotes.
     Text(&'a [u8]),
@@ -40,18 +42,23 @@ impl Token<'_> {
 pub(crate) struct Tokens<'a> {
     bytes: &'a [u8],
     at: usize,
-    no_backslash: bool,
+    modes: Modes,
 }
 
 impl<'a> Tokens<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, no_backslash: false }
+        Self { bytes, at: 0, modes: Modes::default() }
     }
 
-    /// For a session in which a backslash stands for itself.
-    pub(crate) fn no_backslash(mut self, no_backslash: bool) -> Self {
-        self.no_backslash = no_backslash;
+    /// For a session with these modes.
+    pub(crate) fn modes(mut self, modes: Modes) -> Self {
+        self.modes = modes;
         self
+    }
+
+    /// Whether what this quote begins is a name.
+    fn quotes_name(&self, quote: u8) -> bool {
+        quote == b'`' || quote == b'"' && self.modes.ansi_quotes
     }
 
     /// How far it has come.
@@ -82,7 +89,7 @@ impl<'a> Tokens<'a> {
         let mut at = 1;
         while at < rest.len() {
             match rest[at] {
-                b'\\' if quote != b'`' && !self.no_backslash => at += 2,
+                b'\\' if !self.modes.no_backslash && !self.quotes_name(quote) => at += 2,
                 byte if byte == quote && rest.get(at + 1) == Some(&quote) => at += 2,
                 byte if byte == quote => return at + 1,
                 _ => at += 1,
@@ -101,7 +108,7 @@ impl<'a> Iterator for Tokens<'a> {
         let rest = &bytes[self.at..];
         let first = *rest.first()?;
         let (length, token) = match first {
-            b'`' => {
+            quote if self.quotes_name(quote) => {
                 let length = self.quoted(rest);
                 (length, Token::Name(unquoted(&rest[..length])))
             }
@@ -140,13 +147,14 @@ fn line(rest: &[u8]) -> usize {
     memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1)
 }
 
-/// A name in backticks without them.
+/// A name without its quotes.
 fn unquoted(quoted: &[u8]) -> Vec<u8> {
+    let quote = quoted.first().copied().unwrap_or_default();
     let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
     let mut name = Vec::with_capacity(inner.len());
     let mut bytes = inner.iter().peekable();
     while let Some(byte) = bytes.next() {
-        if *byte == b'`' && bytes.peek() == Some(&&b'`') {
+        if *byte == quote && bytes.peek() == Some(&&quote) {
             bytes.next();
         }
         name.push(*byte);
@@ -160,7 +168,8 @@ mod tests {
 
     #[test]
     fn executable_comments_are_code_and_others_are_not() {
-        let text = b"/*!50003 CREATE*/ /*!50017 DEFINER=`r``t`@`h`*/ /* x */ -- y\n TRIGGER 'a''b\\'c' @@sql_mode;";
+        let text =
+            b"/*!50003 CREATE*/ /*!50017 DEFINER=`r``t`@`h`*/ /* x */ -- y\n TRIGGER 'a''b\\'c' @@sql_mode;";
         let tokens: Vec<Token<'_>> = Tokens::new(text).map(|(_, token)| token).collect();
         assert_eq!(
             tokens,

@@ -34,8 +34,9 @@ impl<'a> Watched<'a> {
         if line.starts_with(TRAILER) {
             return Ok(());
         }
-        Err(Error::failed("the dump doesn't end with `-- Dump completed`")
-            .hint("The dump program ended well without finishing: arguments that leave its comments out must go."))
+        Err(Error::failed("the dump doesn't end with `-- Dump completed`").hint(
+            "The dump program ended well without finishing: arguments that leave its comments out must go.",
+        ))
     }
 
     fn look(&mut self, bytes: &[u8]) {

@@ -71,7 +71,10 @@ mod tests {
         let some = |text: &str| Some(text.to_owned());
         let parts = parse("mariadb://us%40er:p%2Fw:x@db.example:3307/my%20shop").unwrap();
         assert_eq!((parts.user, parts.password), (some("us@er"), some("p/w:x")));
-        assert_eq!((parts.host, parts.port, parts.database), (some("db.example"), Some(3307), some("my shop")));
+        assert_eq!(
+            (parts.host, parts.port, parts.database),
+            (some("db.example"), Some(3307), some("my shop"))
+        );
         assert!(parse("mysql:///shop").unwrap() == Parts { database: some("shop"), ..Parts::default() });
         assert_eq!(parse("mysql://[::1]:3306").unwrap().host, some("::1"));
         for bad in ["shop", "postgres://x/y", "mysql://h:x/y", "mysql://h/d?ssl=1", "mysql://h/%zz"] {

@@ -24,9 +24,12 @@ fn tables(server: &MariaDb, more: serde_json::Value) -> String {
         true => to.sql("copy", "select count(*) from logs"),
         false => "no".to_owned(),
     };
-    let code = to.sql("", "select (select count(*) from information_schema.triggers where trigger_schema = 'copy') +
+    let code = to.sql(
+        "",
+        "select (select count(*) from information_schema.triggers where trigger_schema = 'copy') +
         (select count(*) from information_schema.routines where routine_schema = 'copy') +
-        (select count(*) from information_schema.events where event_schema = 'copy')");
+        (select count(*) from information_schema.events where event_schema = 'copy')",
+    );
     format!("{tables}; {rows} logs, {code} pieces of code")
 }
 
@@ -46,7 +49,9 @@ fn tables_are_chosen_by_globs_and_an_unknown_name_is_an_error() {
     ] {
         assert_eq!(tables(&server, more.clone()), wanted, "{more}");
     }
-    for more in [json!({ "exclude": ["ordres"] }), json!({ "include": ["x*"] }), json!({ "exclude_data": ["["] })] {
+    for more in
+        [json!({ "exclude": ["ordres"] }), json!({ "include": ["x*"] }), json!({ "exclude_data": ["["] })]
+    {
         let (result, _) = backup(&server, with(options(&server, "shop"), more));
         assert_eq!(result.unwrap_err().kind, ErrorKind::Config);
     }
@@ -56,7 +61,8 @@ fn tables_are_chosen_by_globs_and_an_unknown_name_is_an_error() {
 fn every_database_of_a_server_is_discovered_but_its_own() {
     let server = MariaDb::start();
     server.sql("", "create database `a b`; create database shop");
-    let items = open(json!({ "url": server.url_with_password("") })).discover(&host(&server).context()).unwrap();
+    let items =
+        open(json!({ "url": server.url_with_password("") })).discover(&host(&server).context()).unwrap();
     let names: Vec<&str> = items.iter().map(|item| item.name.as_str()).collect();
     assert_eq!(names, ["a b", "shop"]);
     assert_eq!(items[0].options["database"], "a b");
@@ -66,7 +72,8 @@ fn every_database_of_a_server_is_discovered_but_its_own() {
 fn commands_elsewhere_work_through_a_shell_as_well_as_without_one() {
     let (server, folder) = (MariaDb::start(), tempfile::tempdir().unwrap());
     server.sql("", SHOP);
-    let login = format!("export MYSQL_PWD={} MYSQL_UNIX_PORT={}", server.password(), server.socket().display());
+    common::own_file(&server, folder.path());
+    let login = format!("export HOME={}", folder.path().display());
     // As `ssh host words…` does it: a shell over there reads the words joined.
     let ssh = script(folder.path(), "ssh", &format!("#!/bin/sh\nshift\n{login}\nexec sh -c \"$*\"\n"));
     let docker = script(folder.path(), "docker", &format!("#!/bin/sh\nshift 2\n{login}\nexec \"$@\"\n"));
@@ -74,7 +81,8 @@ fn commands_elsewhere_work_through_a_shell_as_well_as_without_one() {
         let command = |last: &'static str| [&[program.to_str().unwrap()], more, &[last]].concat();
         let from = json!({ "user": "root", "database": "shop", "dump_command": command("mariadb-dump") });
         let (contents, input) = taken(&server, from);
-        let to = json!({ "user": "root", "database": "it's `a` copy", "restore_command": command("mariadb") });
+        let to =
+            json!({ "user": "root", "database": "it's `a` copy", "restore_command": command("mariadb") });
         restore(&server, to, &input, &how(&contents, RestoreMode::Fail)).1.unwrap();
         assert_eq!(server.sql("it's `a` copy", "select * from v"), "1");
         server.sql("", "drop database `it's ``a`` copy`");
@@ -106,13 +114,19 @@ fn the_documented_accounts_can_do_their_work_and_no_more() {
     let (contents, input) = taken(&server, reader.clone());
     assert_eq!(contents.left_out, Vec::<String>::new());
     server.sql("shop", "drop table orders_old; update logs set a = 9; create procedure pr2() select 2");
-    let writer = with(options(&server, "shop"), with(as_user("windlass_restore"), json!({ "definer": "drop" })));
+    let writer =
+        with(options(&server, "shop"), with(as_user("windlass_restore"), json!({ "definer": "drop" })));
     let (target, restored) = restore(&server, writer, &input, &how(&contents, RestoreMode::Replace));
     assert!(target.unwrap().atomic);
-    restored.unwrap();
+    restored.unwrap_or_else(|error| panic!("{error:?} {}", server.log()));
     let plain = |text: String| text.replace("`windlass_restore`@`%`", "`root`@`localhost`");
     assert_eq!(plain(common::dump(&server, "shop")), wanted);
-    let denied = restore(&server, with(reader, json!({ "database": "other" })), &input, &how(&contents, RestoreMode::Replace));
+    let denied = restore(
+        &server,
+        with(reader, json!({ "database": "other" })),
+        &input,
+        &how(&contents, RestoreMode::Replace),
+    );
     assert!(denied.1.is_err());
     assert_eq!(server.sql("other", "show tables"), "t");
 }
@@ -122,7 +136,8 @@ fn rights_that_are_missing_are_told_and_leave_the_snapshot_incomplete() {
     let server = MariaDb::start();
     server.sql("", SHOP);
     server.sql("", "create user poor identified by 'poor-secret'; grant select, show view on shop.* to poor");
-    let poor = with(options(&server, "shop"), json!({ "user": "poor", "password": "poor-secret", "events": false }));
+    let poor =
+        with(options(&server, "shop"), json!({ "user": "poor", "password": "poor-secret", "events": false }));
     let missing = open(poor.clone()).probe(&host(&server).context()).unwrap().missing;
     assert!(missing.iter().any(|text| text.starts_with("`TRIGGER`")), "{missing:?}");
     assert!(missing.iter().any(|text| text.contains("mysql.proc")), "{missing:?}");
@@ -135,7 +150,10 @@ fn without_the_right_to_a_sibling_a_restore_is_not_atomic_and_says_so() {
     let server = MariaDb::start();
     server.sql("", "create database shop; create table shop.t (a int); insert into shop.t values (1)");
     let (contents, input) = taken(&server, options(&server, "shop"));
-    server.sql("", "create user one identified by 'one-secret'; grant all on shop.* to one; delete from shop.t");
+    server.sql(
+        "",
+        "create user one identified by 'one-secret'; grant all on shop.* to one; delete from shop.t",
+    );
     let one = with(options(&server, "shop"), json!({ "user": "one", "password": "one-secret" }));
     let (target, restored) = restore(&server, one, &input, &how(&contents, RestoreMode::Replace));
     let target = target.unwrap();
@@ -149,7 +167,14 @@ fn tls_is_asked_for_and_proved() {
     let folder = tempfile::tempdir().unwrap();
     let make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1 \
         -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem 2>/dev/null && chmod -R a+rX .";
-    assert!(std::process::Command::new("sh").args(["-c", make]).current_dir(folder.path()).status().unwrap().success());
+    assert!(
+        std::process::Command::new("sh")
+            .args(["-c", make])
+            .current_dir(folder.path())
+            .status()
+            .unwrap()
+            .success()
+    );
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let secure = MariaDb::start_with(&[
         &format!("--ssl-cert={}", path("cert.pem")),

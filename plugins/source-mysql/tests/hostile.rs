@@ -98,7 +98,11 @@ fn the_same_words_as_data_come_back_as_data() {
 #[test]
 fn the_command_by_hand_loads_a_dump_and_runs_no_command_of_the_client() {
     let (server, folder) = (MariaDb::start(), tempfile::tempdir().unwrap());
-    server.sql("", "create database shop; create table shop.t (id int primary key); insert into shop.t values (1), (2)");
+    common::own_file(&server, folder.path());
+    server.sql(
+        "",
+        "create database shop; create table shop.t (id int primary key); insert into shop.t values (1), (2)",
+    );
     let (contents, _) = common::taken(&server, options(&server, "shop"));
     let (result, out) = common::backup(&server, options(&server, "shop"));
     result.unwrap();
@@ -109,8 +113,7 @@ fn the_command_by_hand_loads_a_dump_and_runs_no_command_of_the_client() {
             .args(["-c", &format!("{command} < dump.sql")])
             .current_dir(folder.path())
             .env("DATABASE", database)
-            .env("MYSQL_UNIX_PORT", server.socket())
-            .env("MYSQL_PWD", server.password())
+            .env("HOME", folder.path())
             .stderr(Stdio::null())
             .status()
             .unwrap();
@@ -120,6 +123,7 @@ fn the_command_by_hand_loads_a_dump_and_runs_no_command_of_the_client() {
     assert!(run("copy", &out.seen()[0].1.bytes));
     assert_eq!(server.sql("copy", "select sum(id) from t"), "3");
     let file = folder.path().join("ran");
+    fs::write(folder.path().join("ran.sql"), "drop table t;").unwrap();
     for planted in PLANTED.iter().filter(|text| text.contains("touch") || text.contains("FILE\n")) {
         run("other", planted.replace("FILE", file.to_str().unwrap()).as_bytes());
         assert!(!file.exists(), "it ran: {planted}");

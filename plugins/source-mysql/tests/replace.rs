@@ -36,14 +36,22 @@ fn a_replaced_database_becomes_the_snapshot_and_the_old_one_is_kept_whole() {
     let (contents, input) = taken(&server, options(&server, "shop"));
     server.sql("shop", CHANGE);
     let old = dump(&server, "shop");
-    let (target, restored) = restore(&server, options(&server, "shop"), &input, &how(&contents, RestoreMode::Replace));
+    let (target, restored) =
+        restore(&server, options(&server, "shop"), &input, &how(&contents, RestoreMode::Replace));
     let (target, restored) = (target.unwrap(), restored.unwrap());
     assert!(target.atomic && !target.empty);
     assert!(target.effects.iter().any(|effect| effect.contains(BEFORE)), "{target:?}");
     assert!(restored.notes.iter().any(|note| note.contains(BEFORE)), "{restored:?}");
     assert_eq!(dump(&server, "shop"), wanted);
-    assert_eq!(server.sql("", "select default_character_set_name from information_schema.schemata where schema_name = 'shop'"), "utf8mb4");
-    assert_eq!(dump(&server, BEFORE), old.replace("NOT PRESERVE ENABLE", "NOT PRESERVE DISABLE"));
+    assert_eq!(
+        server.sql(
+            "",
+            "select default_character_set_name from information_schema.schemata where schema_name = 'shop'"
+        ),
+        "utf8mb4"
+    );
+    let asleep = old.replace("NOT PRESERVE ENABLE", "NOT PRESERVE DISABLE");
+    assert_eq!(dump(&server, BEFORE).replace(&format!("`{BEFORE}`"), "`shop`"), asleep);
     assert_eq!(databases(&server), ["shop", BEFORE]);
     // The keys point into their own database.
     let keys = server.sql("shop", "show create table c");
@@ -68,7 +76,8 @@ fn a_filled_database_is_refused_without_a_mode() {
     server.sql("", OLD);
     let (contents, input) = taken(&server, options(&server, "shop"));
     let before = dump(&server, "shop");
-    let (target, restored) = restore(&server, options(&server, "shop"), &input, &how(&contents, RestoreMode::Fail));
+    let (target, restored) =
+        restore(&server, options(&server, "shop"), &input, &how(&contents, RestoreMode::Fail));
     assert!(!target.unwrap().empty);
     assert_eq!(restored.unwrap_err().kind, ErrorKind::Refused);
     assert_eq!(dump(&server, "shop"), before);
@@ -89,7 +98,10 @@ fn a_swap_that_fails_in_the_middle_is_taken_back() {
     server.sql("shop", "drop procedure pr; insert into p values (9); create view extra as select 1 as one");
     server.sql("", "update mysql.proc set definer = 'half@%'; grant super on *.* to half");
     let before = dump(&server, "shop");
-    let as_half = with(options(&server, "shop"), json!({ "user": "half", "password": "half-secret", "definer": "drop" }));
+    let as_half = with(
+        options(&server, "shop"),
+        json!({ "user": "half", "password": "half-secret", "definer": "drop" }),
+    );
     let (target, restored) = restore(&server, as_half, &input, &how(&contents, RestoreMode::Replace));
     assert!(target.unwrap().atomic);
     let error = restored.unwrap_err();
@@ -106,7 +118,8 @@ fn what_another_database_refers_to_is_replaced_in_place_and_that_is_told() {
     let wanted = dump(&server, "shop");
     let (contents, input) = taken(&server, options(&server, "shop"));
     server.sql("shop", "insert into p values (8); create table extra (a int)");
-    let (target, restored) = restore(&server, options(&server, "shop"), &input, &how(&contents, RestoreMode::Replace));
+    let (target, restored) =
+        restore(&server, options(&server, "shop"), &input, &how(&contents, RestoreMode::Replace));
     let target = target.unwrap();
     assert!(!target.atomic && target.effects.iter().any(|e| e.contains("log.l")), "{target:?}");
     restored.unwrap();
@@ -119,8 +132,12 @@ fn merging_replaces_the_tables_of_the_snapshot_and_keeps_the_others() {
     let server = MariaDb::start();
     server.sql("", OLD);
     let (contents, input) = taken(&server, options(&server, "shop"));
-    server.sql("shop", "delete from c; delete from p; create table extra (a int); insert into extra values (4)");
-    let (target, restored) = restore(&server, options(&server, "shop"), &input, &how(&contents, RestoreMode::Merge));
+    server.sql(
+        "shop",
+        "delete from c; delete from p; create table extra (a int); insert into extra values (4)",
+    );
+    let (target, restored) =
+        restore(&server, options(&server, "shop"), &input, &how(&contents, RestoreMode::Merge));
     assert!(!target.unwrap().atomic);
     restored.unwrap();
     assert_eq!(server.sql("shop", "select (select count(*) from p), (select a from extra)"), "2\t4");
@@ -135,7 +152,13 @@ fn one_table_comes_out_of_a_whole_dump() {
     only.only = vec![RawName::Text("c".into()), RawName::Text("p".into())];
     restore(&other, options(&other, "part"), &input, &only).1.unwrap();
     assert_eq!(other.sql("part", "show full tables"), "c\tBASE TABLE\np\tBASE TABLE");
-    assert_eq!(other.sql("part", "select trigger_name from information_schema.triggers where trigger_schema = 'part'"), "tr");
+    assert_eq!(
+        other.sql(
+            "part",
+            "select trigger_name from information_schema.triggers where trigger_schema = 'part'"
+        ),
+        "tr"
+    );
     only.mode = RestoreMode::Merge;
     only.only = vec![RawName::Text("p".into())];
     server.sql("shop", "delete from c; delete from p; insert into c values (20, null)");
@@ -152,14 +175,23 @@ fn sessions_in_the_target_are_shown() {
     server.sql("", OLD);
     let (contents, input) = taken(&server, options(&server, "shop"));
     let mut user = std::process::Command::new("mariadb")
-        .args(["--no-defaults", "--user", server.user(), "--execute", "begin; select * from p; select sleep(60)", "shop"])
+        .args([
+            "--no-defaults",
+            "--user",
+            server.user(),
+            "--execute",
+            "begin; select * from p; select sleep(60)",
+            "shop",
+        ])
         .arg(format!("--socket={}", server.socket().display()))
         .env("MYSQL_PWD", server.password())
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    while server.sql("", "select count(*) from information_schema.processlist where state = 'User sleep'") != "1" {}
+    while server.sql("", "select count(*) from information_schema.processlist where state = 'User sleep'")
+        != "1"
+    {}
     let before = dump(&server, "shop");
     let short = with(options(&server, "shop"), json!({ "lock_timeout": 1 }));
     let (target, restored) = restore(&server, short.clone(), &input, &how(&contents, RestoreMode::Replace));

@@ -55,7 +55,8 @@ fn everything_of_a_database_comes_back_on_another_server_under_another_name() {
     let (contents, input) = taken(&from, options(&from, "zoo"));
     assert!(contents.warnings.iter().any(|w| w.contains("`old_style`")), "{:?}", contents.warnings);
     assert!(contents.warnings.iter().any(|w| w.contains("`gone@%`")), "{:?}", contents.warnings);
-    let (target, restored) = restore(&to, options(&to, "copy of `zoo`"), &input, &how(&contents, RestoreMode::Fail));
+    let (target, restored) =
+        restore(&to, options(&to, "copy of `zoo`"), &input, &how(&contents, RestoreMode::Fail));
     restored.unwrap();
     let target = target.unwrap();
     assert!(target.atomic && target.empty, "{target:?}");
@@ -64,7 +65,10 @@ fn everything_of_a_database_comes_back_on_another_server_under_another_name() {
     let local = |text: String, name: &str| text.replace(&format!("{name}."), "");
     let (source, copy) = (dump(&from, "zoo"), dump(&to, "copy of `zoo`"));
     assert_eq!(local(source, "`zoo`"), local(copy, "`copy of ``zoo```"));
-    assert_eq!(to.sql("copy of `zoo`", "select charset(database()), count(*) from a_view").lines().count(), 1);
+    assert_eq!(
+        to.sql("copy of `zoo`", "select charset(database()), count(*) from a_view").lines().count(),
+        1
+    );
     assert_eq!(to.sql("copy of `zoo`", "select two from b_view where id = 3"), "6");
     assert_eq!(dump(&to, "zoo"), before, "the database of the same name was touched");
     assert_eq!(common::databases(&to), ["copy of `zoo`", "zoo"]);
@@ -106,8 +110,7 @@ fn the_position_in_the_binary_log_is_recorded_on_request() {
     from.sql("", "create database shop; create table shop.t (a int)");
     let (contents, _) = taken(&from, options(&from, "shop"));
     assert_eq!(contents.consistency_point, None);
-    let (contents, input) =
-        taken(&from, with(options(&from, "shop"), json!({ "binlog_position": true })));
+    let (contents, input) = taken(&from, with(options(&from, "shop"), json!({ "binlog_position": true })));
     let point = contents.consistency_point.clone().unwrap();
     let status = from.sql("", "show master status").replace('\t', ":");
     assert!(status.starts_with(point.split(',').next().unwrap()), "{status} {point}");

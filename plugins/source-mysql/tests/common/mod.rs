@@ -29,7 +29,7 @@ impl SourceFixture for Shop {
              create table shop.orders (id int primary key, note text) engine=innodb;
              insert into shop.orders select seq, repeat(sha2(seq, 512), 4) from seq_1_to_600;
              create view shop.notes as select note from shop.orders;
-             create trigger shop.stamp before insert on shop.orders for each row set new.note = upper(new.note);
+             create trigger stamp before insert on orders for each row set new.note = upper(new.note);
              create procedure shop.hello() select 'hello';
              create event shop.tidy on schedule every 1 day do delete from shop.orders where id < 0;",
         );
@@ -134,7 +134,13 @@ pub fn dump(server: &MariaDb, database: &str) -> String {
     let output = Command::new("mariadb-dump")
         .args(["--no-defaults", "--user", server.user(), "--skip-comments", "--hex-blob"])
         .arg(format!("--socket={}", server.socket().display()))
-        .args(["--routines", "--events", "--triggers", "--order-by-primary", "--default-character-set=utf8mb4"])
+        .args([
+            "--routines",
+            "--events",
+            "--triggers",
+            "--order-by-primary",
+            "--default-character-set=utf8mb4",
+        ])
         .args(["--max-allowed-packet=1G", "--skip-opt", "--create-options", "--quick", "--set-charset"])
         .arg(database)
         .env("MYSQL_PWD", server.password())
@@ -151,6 +157,13 @@ fn fingerprint(server: &MariaDb, database: &str) -> String {
         dump.lines().filter(|line| line.contains("VIEW") || line.contains("CREATE")).collect();
     let sum = dump.bytes().fold(0u64, |sum, byte| sum.wrapping_mul(1_099_511_628_211) ^ u64::from(byte));
     format!("{rows} rows, sum {sum:x}\n{}", code.join("\n"))
+}
+
+/// A user's own option file in `home`, with all that the tools need to reach the server.
+pub fn own_file(server: &MariaDb, home: &Path) {
+    let (socket, password) = (server.socket(), server.password());
+    let text = format!("[client]\nsocket={}\nuser=root\npassword={password}\n", socket.display());
+    fs::write(home.join(".my.cnf"), text).unwrap();
 }
 
 /// All databases of a server that aren't its own.
