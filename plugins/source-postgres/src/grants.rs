@@ -78,7 +78,7 @@ fn identifier(text: &str) -> (&str, Option<String>) {
         }
         return ("", None);
     }
-    let end = text.find(|c: char| c == ' ' || c == ';' || c == ',').unwrap_or(text.len());
+    let end = text.find([' ', ';', ',']).unwrap_or(text.len());
     (&text[..end], (end > 0).then(|| text[..end].to_owned()))
 }
 

@@ -15,6 +15,7 @@ mod backup;
 mod facts;
 mod globals;
 mod grants;
+mod held;
 mod load;
 mod only;
 mod options;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use windlass_plugin_api::{Context, Error, ErrorKind, Inputs, Reader, RestoreOptions, Result};
 
+use crate::held::Held;
 use crate::only::{self, Chosen};
 use crate::options::Keep;
 use crate::preflight;
@@ -13,7 +14,7 @@ use crate::programs::{Found, Program, Side, at_least, find};
 use crate::script::Script;
 use crate::server::{Login, Server, of_libpq};
 use crate::target::{Look, Way};
-use crate::toc::{Entry, Held, Toc};
+use crate::toc::{Entry, Toc};
 use crate::words::ident;
 use crate::{CUSTOM, DATA, PLAIN};
 

@@ -343,3 +343,55 @@ fn programs_behind_a_wrapper_and_behind_a_remote_shell_do_the_same() {
     );
     assert_eq!(made.err().unwrap().kind, ErrorKind::Config);
 }
+
+#[test]
+fn the_server_is_proved_by_its_certificate() {
+    use std::process::Command;
+    let server = shop(15);
+    let folder = tempfile::tempdir().unwrap();
+    let (key, cert) = (folder.path().join("key.pem"), folder.path().join("cert.pem"));
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=db", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let prefer = |more| backup(&server, &with(options(&server, "shop"), more));
+    let error = prefer(json!({ "sslmode": "require" })).err().unwrap();
+    assert!(error.to_string().contains("SSL"), "{error}");
+    // The server reads them as its own user.
+    let sql = |file: &Path| fs::read_to_string(file).unwrap();
+    for (name, file) in [("server.key", &key), ("server.crt", &cert)] {
+        let path = server.data_dir().join(name);
+        server.sql(
+            "postgres",
+            &format!(
+                "copy (select unnest(string_to_array('{}', E'\\n'))) to '{}'",
+                sql(file).trim(),
+                path.display()
+            ),
+        );
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    server.sql("postgres", "alter system set ssl = on");
+    server.restart();
+    let strict = json!({ "sslmode": "verify-full", "sslrootcert": cert });
+    prefer(strict.clone()).unwrap();
+    let elsewhere = with(strict, json!({ "host": "localhost" }));
+    let error = prefer(elsewhere).err().unwrap();
+    assert!(error.to_string().contains("localhost"), "{error}");
+    assert!(prefer(json!({ "sslmode": "verify-full", "sslrootcert": key })).is_err());
+}

@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 use windlass_plugin_api::{
-    Contents, Context, Plugin, RestoreMode, RestoreOptions, Restored, Result, Source, Target,
+    Contents, Context, Error, Plugin, RestoreMode, RestoreOptions, Restored, Result, Source, StreamInfo,
+    Target,
 };
 use windlass_source_postgres::Postgres;
 use windlass_test_servers::Postgres as Server;
@@ -109,6 +110,35 @@ pub fn databases(server: &Server) -> String {
     server
         .sql("postgres", "select datname from pg_database where not datistemplate order by 1")
         .replace('\n', " ")
+}
+
+/// A server with a full and an empty database.
+pub fn server() -> Server {
+    let server = Server::start(15);
+    server.sql("postgres", "create database shop; create database copy");
+    server.sql("shop", SHOP);
+    server
+}
+
+/// A backup of the full one.
+pub fn taken(server: &Server) -> Taken {
+    backup(server, &options(server, "shop")).unwrap()
+}
+
+/// The same in this format.
+pub fn taken_as(server: &Server, format: &str) -> Taken {
+    backup(server, &with(options(server, "shop"), json!({ "format": format }))).unwrap()
+}
+
+/// A stream that nobody said anything about.
+pub fn bare(format: &str, bytes: &[u8]) -> Taken {
+    let streams = MemoryInputs::new().stream("data", StreamInfo::new(format), bytes);
+    Taken { contents: Contents::default(), streams, bytes: Vec::new() }
+}
+
+/// The error of a restore that must fail.
+pub fn refused(server: &Server, database: &str, taken: &Taken, how: &RestoreOptions) -> Error {
+    restore(server, &options(server, database), taken, how).map(|_| ()).unwrap_err()
 }
 
 /// The fixture of the suite.
