@@ -78,7 +78,7 @@ impl Plan {
             effects.push(match how.mode {
                 RestoreMode::Merge => "writes over keys of the same name; others stay".to_owned(),
                 _ if numbers.is_empty() => "removes the functions that are there".to_owned(),
-                _ => format!("removes all {keys} keys, in the {}, and the functions", listed(&numbers)),
+                _ => format!("removes all {keys} keys, in {}, and the functions", listed(&numbers)),
             });
         }
         effects

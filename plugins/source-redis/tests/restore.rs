@@ -375,3 +375,24 @@ fn what_a_dead_run_left_beside_the_file_is_removed_and_nothing_else() {
     assert_eq!(names, stays);
     assert_eq!(fs::metadata(path("dump.rdb")).unwrap().permissions().mode() & 0o777, 0o600);
 }
+
+#[test]
+fn no_changed_byte_passes_and_no_value_is_misread() {
+    for server in [redis(), valkey()] {
+        fill(&server);
+        let taken = backup(&options(&server)).unwrap();
+        let cx = TestHost::new().context();
+        let how = common::how(RestoreMode::Replace, Some(&taken.1));
+        let scan =
+            |bytes: &[u8]| common::source(&options(&server), &cx).preview(&cx, &common::inputs(bytes), &how);
+        let keys: usize = server.cli(&["DBSIZE"]).parse().unwrap();
+        let words = scan(&taken.0).unwrap().remove(0);
+        assert!(words.starts_with(&format!("{} keys in 2 databases and 1 function", keys + 2)), "{words}");
+        for (number, at) in (0..taken.0.len()).step_by(taken.0.len() / 400).enumerate() {
+            let mut changed = taken.0.clone();
+            changed[at] = changed[at].wrapping_add(1 + (number % 255) as u8);
+            let error = scan(&changed).expect_err(&format!("byte {at}"));
+            assert!([ErrorKind::Damaged, ErrorKind::Unsupported].contains(&error.kind), "byte {at}: {error}");
+        }
+    }
+}
