@@ -54,6 +54,9 @@ pub struct Options {
     /// a file of its own and then sends that: its forked process ends earlier, a slow storage can't meet `repl-timeout`,
     /// and `repl-diskless-sync-delay` isn't waited for, but its disk needs the room.
     pub diskless: bool,
+    /// Restore where the keys belong, not beside what is there: needs no memory for both, but a `replace` that fails leaves a
+    /// part of the new keys and none of the old.
+    pub in_place: bool,
     /// Restore to this RDB file, for a server that is stopped, in place of a running one.
     #[schemars(extend("format" = "path"))]
     pub rdb_file: Option<PathBuf>,
@@ -76,6 +79,7 @@ impl Default for Options {
             connect_timeout: 10,
             timeout: 60,
             diskless: true,
+            in_place: false,
             rdb_file: None,
         }
     }

@@ -59,7 +59,7 @@ pub fn restore(
     }
     let mut records = Records::begin(open(input)?)?;
     records.header().fits(server.rdb_version, &server.name())?;
-    let plan = Plan::of(&server, &mut connection, how)?;
+    let plan = Plan::of(options, &server, &mut connection, how)?;
     let summary = match plan {
         Plan::Staged { spare } => {
             let staging = Staging::new(cx, options, how.mode, spare);

@@ -34,8 +34,16 @@ pub enum Plan {
 
 impl Plan {
     /// The plan for `server`.
-    pub fn of(server: &Server, connection: &mut Connection, how: &RestoreOptions) -> Result<Self> {
+    pub fn of(
+        options: &Options,
+        server: &Server,
+        connection: &mut Connection,
+        how: &RestoreOptions,
+    ) -> Result<Self> {
         let in_place = |why: &str| Ok(Self::InPlace { why: why.to_owned() });
+        if options.in_place {
+            return in_place("`in_place` is set");
+        }
         if how.mode == RestoreMode::Merge {
             return in_place("a merge writes where the keys are");
         }
@@ -127,7 +135,7 @@ pub fn target(cx: &Context, options: &Options, how: &RestoreOptions) -> Result<T
     if let Some(version) = recorded {
         Header { is_valkey: false, version }.fits(server.rdb_version, &server.name())?;
     }
-    let plan = Plan::of(&server, &mut connection, how)?;
+    let plan = Plan::of(options, &server, &mut connection, how)?;
     Ok(Target {
         place: place(&server, options)?,
         empty: server.is_empty(),

@@ -111,6 +111,24 @@ fn a_storage_that_is_slower_than_repl_timeout_is_named() {
 }
 
 #[test]
+fn writes_during_a_backup_do_not_meet_the_output_buffer_limit() {
+    for diskless in [true, false] {
+        let server = Arc::new(redis());
+        fill_with_much(&server);
+        server.cli(&["CONFIG", "SET", "client-output-buffer-limit", "replica 1mb 1mb 1"]);
+        let writer = server.clone();
+        let out = Interrupted::by(move || {
+            let script = "for i = 1, 20 do redis.call('SET', 'new' .. i, string.rep('y', 1000000)) end";
+            writer.cli(&["EVAL", script, "0"]);
+        });
+        let cx = TestHost::new().context();
+        let options = json!({ "port": server.port(), "diskless": diskless });
+        source(&options, &cx).backup(&cx, &out).unwrap();
+        assert!(*out.finished.lock().unwrap());
+    }
+}
+
+#[test]
 fn a_transfer_of_known_length_says_its_size_and_gives_the_same() {
     let (from, to) = (redis(), redis());
     fill(&from);

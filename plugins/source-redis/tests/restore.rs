@@ -111,11 +111,15 @@ fn replace_makes_the_target_equal_and_merge_overlays_it() {
     let (target, _) = restore(&options(&to), &taken, RestoreMode::Replace).unwrap();
     assert!(target.atomic, "{target:?}");
     assert_same(&fingerprint(&to), &fingerprint(&from));
-    // In place: the stream doesn't say which databases it holds.
-    spoil();
-    let (target, _) = restore_as(&options(&to), &taken.0, None, RestoreMode::Replace).unwrap();
-    assert!(!target.atomic, "{target:?}");
-    assert_same(&fingerprint(&to), &fingerprint(&from));
+    // In place: the stream doesn't say which databases it holds, or it is wished.
+    let mut wished = options(&to);
+    wished["in_place"] = json!(true);
+    for (options, contents) in [(options(&to), None), (wished, Some(&taken.1))] {
+        spoil();
+        let (target, _) = restore_as(&options, &taken.0, contents, RestoreMode::Replace).unwrap();
+        assert!(!target.atomic, "{target:?}");
+        assert_same(&fingerprint(&to), &fingerprint(&from));
+    }
 }
 
 #[test]
