@@ -45,7 +45,7 @@ impl Rewrite {
             let (place, token) = head.get(name)?;
             let (dot, sign) = head.get(name + 1)?;
             let is_own = token.name().as_deref() == Some(from.as_bytes()) && *sign == Token::Sign(b'.');
-            is_own.then(|| place.start..dot.end)
+            is_own.then_some(place.start..dot.end)
         });
         let places: Vec<_> = places.collect();
         places.into_iter().rev().fold(text, |text, place| replaced(&text, place, b""))

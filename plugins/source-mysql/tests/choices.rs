@@ -17,7 +17,7 @@ const SHOP: &str = "create database shop; use shop; create table orders (a int);
 
 fn tables(server: &MariaDb, more: serde_json::Value) -> String {
     let (contents, input) = taken(server, with(options(server, "shop"), more));
-    let to = MariaDb::start();
+    let to = common::server();
     restore(&to, options(&to, "copy"), &input, &how(&contents, RestoreMode::Fail)).1.unwrap();
     let tables = to.sql("copy", "show tables").replace('\n', " ");
     let rows = match tables.contains("logs") {
@@ -35,7 +35,7 @@ fn tables(server: &MariaDb, more: serde_json::Value) -> String {
 
 #[test]
 fn tables_are_chosen_by_globs_and_an_unknown_name_is_an_error() {
-    let server = MariaDb::start();
+    let server = common::server();
     server.sql("", SHOP);
     for (more, wanted) in [
         (json!({}), "logs orders orders_old v; 1 logs, 3 pieces of code"),
@@ -59,7 +59,7 @@ fn tables_are_chosen_by_globs_and_an_unknown_name_is_an_error() {
 
 #[test]
 fn every_database_of_a_server_is_discovered_but_its_own() {
-    let server = MariaDb::start();
+    let server = common::server();
     server.sql("", "create database `a b`; create database shop");
     let items =
         open(json!({ "url": server.url_with_password("") })).discover(&host(&server).context()).unwrap();
@@ -70,7 +70,7 @@ fn every_database_of_a_server_is_discovered_but_its_own() {
 
 #[test]
 fn commands_elsewhere_work_through_a_shell_as_well_as_without_one() {
-    let (server, folder) = (MariaDb::start(), tempfile::tempdir().unwrap());
+    let (server, folder) = (common::server(), tempfile::tempdir().unwrap());
     server.sql("", SHOP);
     common::own_file(&server, folder.path());
     let login = format!("export HOME={}", folder.path().display());
@@ -101,7 +101,7 @@ fn documented(section: &str) -> String {
 
 #[test]
 fn the_documented_accounts_can_do_their_work_and_no_more() {
-    let server = MariaDb::start();
+    let server = common::server();
     server.sql("", SHOP);
     server.sql("", "create database other; create table other.t (a int)");
     server.sql("", &documented("The account that backs up"));
@@ -133,7 +133,7 @@ fn the_documented_accounts_can_do_their_work_and_no_more() {
 
 #[test]
 fn rights_that_are_missing_are_told_and_leave_the_snapshot_incomplete() {
-    let server = MariaDb::start();
+    let server = common::server();
     server.sql("", SHOP);
     server.sql("", "create user poor identified by 'poor-secret'; grant select, show view on shop.* to poor");
     let poor =
@@ -147,7 +147,7 @@ fn rights_that_are_missing_are_told_and_leave_the_snapshot_incomplete() {
 
 #[test]
 fn without_the_right_to_a_sibling_a_restore_is_not_atomic_and_says_so() {
-    let server = MariaDb::start();
+    let server = common::server();
     server.sql("", "create database shop; create table shop.t (a int); insert into shop.t values (1)");
     let (contents, input) = taken(&server, options(&server, "shop"));
     server.sql(
@@ -176,12 +176,12 @@ fn tls_is_asked_for_and_proved() {
             .success()
     );
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let secure = MariaDb::start_with(&[
+    let secure = common::server_with(&[
         &format!("--ssl-cert={}", path("cert.pem")),
         &format!("--ssl-key={}", path("key.pem")),
         "--require-secure-transport=on",
     ]);
-    let plain = MariaDb::start();
+    let plain = common::server();
     for server in [&secure, &plain] {
         server.sql("", SHOP);
     }

@@ -30,7 +30,7 @@ fn fails(server: &MariaDb, more: Value) -> windlass_plugin_api::Error {
 
 #[test]
 fn a_dump_that_dies_or_fails_after_good_output_makes_no_snapshot() {
-    let (server, folder) = (MariaDb::start(), tempfile::tempdir().unwrap());
+    let (server, folder) = (common::server(), tempfile::tempdir().unwrap());
     server.sql("", ROWS);
     let dirs = json!({ "bin_dirs": [folder.path()] });
     for (then, says) in [
@@ -53,7 +53,7 @@ fn a_dump_that_dies_or_fails_after_good_output_makes_no_snapshot() {
 
 #[test]
 fn a_lost_connection_makes_no_snapshot() {
-    let (server, folder) = (MariaDb::start(), tempfile::tempdir().unwrap());
+    let (server, folder) = (common::server(), tempfile::tempdir().unwrap());
     server.sql("", ROWS);
     let kill = format!(r#"/usr/bin/mariadb-dump "$@" | (head -c 100000; kill -9 {}; cat)"#, server.pid());
     wrapped(folder.path(), &kill);
@@ -63,7 +63,7 @@ fn a_lost_connection_makes_no_snapshot() {
 
 #[test]
 fn a_wrong_password_is_denied_and_the_password_is_seen_nowhere() {
-    let (server, folder) = (MariaDb::start(), tempfile::tempdir().unwrap());
+    let (server, folder) = (common::server(), tempfile::tempdir().unwrap());
     server.sql("", ROWS);
     let error = fails(&server, json!({ "password": "hunter2-wrong" }));
     assert_eq!(error.kind, ErrorKind::Denied, "{error}");
@@ -88,7 +88,7 @@ fn a_wrong_password_is_denied_and_the_password_is_seen_nowhere() {
 
 #[test]
 fn a_password_with_every_odd_sign_works_and_wins_over_the_users_own_file() {
-    let (server, home) = (MariaDb::start(), tempfile::tempdir().unwrap());
+    let (server, home) = (common::server(), tempfile::tempdir().unwrap());
     server.sql("", ROWS);
     let password = r##"a "q'b\s#;=x ü] "##;
     let quoted = password.replace('\\', r"\\").replace('\'', "''");
@@ -110,7 +110,7 @@ fn a_password_with_every_odd_sign_works_and_wins_over_the_users_own_file() {
 
 #[test]
 fn a_locked_table_does_not_hold_a_backup_for_ever() {
-    let server = MariaDb::start();
+    let server = common::server();
     server.sql("", ROWS);
     let mut holder = Command::new("mariadb")
         .args([
@@ -139,7 +139,7 @@ fn a_locked_table_does_not_hold_a_backup_for_ever() {
 
 #[test]
 fn a_stream_that_is_no_whole_dump_changes_nothing() {
-    let server = MariaDb::start();
+    let server = common::server();
     server.sql("", ROWS);
     let (contents, input) = taken(&server, options(&server, "shop"));
     let whole = bytes(&input);
@@ -165,7 +165,7 @@ fn a_stream_that_is_no_whole_dump_changes_nothing() {
 
 #[test]
 fn a_server_that_is_not_there_and_a_database_that_is_not_there_are_told() {
-    let server = MariaDb::start();
+    let server = common::server();
     let error = fails(&server, json!({ "database": "nothing" }));
     assert_eq!(error.kind, ErrorKind::NotFound, "{error}");
     server.stop();

@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 use windlass_plugin_api::{Contents, RestoreMode, Source, StreamInfo};
-use windlass_test_servers::MariaDb;
 use windlass_testkit::streams::MemoryInputs;
 
 use common::{how, open, options, restore, script, with};
@@ -53,7 +52,7 @@ const DUMP: &str = "/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump 1
 
 #[test]
 fn no_planted_command_runs_and_no_other_database_is_touched() {
-    let (server, folder) = (MariaDb::start(), tempfile::tempdir().unwrap());
+    let (server, folder) = (common::server(), tempfile::tempdir().unwrap());
     server.sql("", "create database other; create table other.t (x text) character set utf8mb4");
     let before = common::dump(&server, "other");
     let file = folder.path().join("ran");
@@ -80,7 +79,7 @@ fn no_planted_command_runs_and_no_other_database_is_touched() {
 
 #[test]
 fn the_same_words_as_data_come_back_as_data() {
-    let (from, to) = (MariaDb::start(), MariaDb::start());
+    let (from, to) = (common::server(), common::server());
     from.sql("", "create database shop; create table shop.t (id int primary key auto_increment, x longtext) character set utf8mb4");
     for planted in PLANTED {
         let text: String = planted.bytes().map(|byte| format!("{byte:02x}")).collect();
@@ -97,7 +96,7 @@ fn the_same_words_as_data_come_back_as_data() {
 
 #[test]
 fn the_command_by_hand_loads_a_dump_and_runs_no_command_of_the_client() {
-    let (server, folder) = (MariaDb::start(), tempfile::tempdir().unwrap());
+    let (server, folder) = (common::server(), tempfile::tempdir().unwrap());
     common::own_file(&server, folder.path());
     server.sql(
         "",

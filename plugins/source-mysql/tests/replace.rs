@@ -4,7 +4,6 @@ mod common;
 
 use serde_json::json;
 use windlass_plugin_api::{ErrorKind, RawName, RestoreMode};
-use windlass_test_servers::MariaDb;
 
 use common::{databases, dump, how, options, restore, taken, with};
 
@@ -29,7 +28,7 @@ const BEFORE: &str = "shop_before_20260102T030405Z_k3f9";
 
 #[test]
 fn a_replaced_database_becomes_the_snapshot_and_the_old_one_is_kept_whole() {
-    let (server, decoy) = (MariaDb::start_with(&["--event-scheduler=on"]), MariaDb::start());
+    let (server, decoy) = (common::server_with(&["--event-scheduler=on"]), common::server());
     server.sql("", OLD);
     decoy.sql("", "create database shop; create table shop.t (a int)");
     let wanted = dump(&server, "shop");
@@ -72,7 +71,7 @@ fn a_replaced_database_becomes_the_snapshot_and_the_old_one_is_kept_whole() {
 
 #[test]
 fn a_filled_database_is_refused_without_a_mode() {
-    let server = MariaDb::start();
+    let server = common::server();
     server.sql("", OLD);
     let (contents, input) = taken(&server, options(&server, "shop"));
     let before = dump(&server, "shop");
@@ -85,7 +84,7 @@ fn a_filled_database_is_refused_without_a_mode() {
 
 #[test]
 fn a_swap_that_fails_in_the_middle_is_taken_back() {
-    let server = MariaDb::start();
+    let server = common::server();
     server.sql("", OLD);
     server.sql(
         "",
@@ -112,7 +111,7 @@ fn a_swap_that_fails_in_the_middle_is_taken_back() {
 
 #[test]
 fn what_another_database_refers_to_is_replaced_in_place_and_that_is_told() {
-    let server = MariaDb::start();
+    let server = common::server();
     server.sql("", OLD);
     server.sql("", "create database log; create table log.l (p int, foreign key (p) references shop.p (id)) engine=innodb; insert into log.l values (1)");
     let wanted = dump(&server, "shop");
@@ -129,7 +128,7 @@ fn what_another_database_refers_to_is_replaced_in_place_and_that_is_told() {
 
 #[test]
 fn merging_replaces_the_tables_of_the_snapshot_and_keeps_the_others() {
-    let server = MariaDb::start();
+    let server = common::server();
     server.sql("", OLD);
     let (contents, input) = taken(&server, options(&server, "shop"));
     server.sql(
@@ -145,7 +144,7 @@ fn merging_replaces_the_tables_of_the_snapshot_and_keeps_the_others() {
 
 #[test]
 fn one_table_comes_out_of_a_whole_dump() {
-    let (server, other) = (MariaDb::start(), MariaDb::start());
+    let (server, other) = (common::server(), common::server());
     server.sql("", OLD);
     let (contents, input) = taken(&server, options(&server, "shop"));
     let mut only = how(&contents, RestoreMode::Fail);
@@ -171,7 +170,7 @@ fn one_table_comes_out_of_a_whole_dump() {
 
 #[test]
 fn sessions_in_the_target_are_shown() {
-    let server = MariaDb::start();
+    let server = common::server();
     server.sql("", OLD);
     let (contents, input) = taken(&server, options(&server, "shop"));
     let mut user = std::process::Command::new("mariadb")

@@ -4,7 +4,6 @@ mod common;
 
 use serde_json::json;
 use windlass_plugin_api::RestoreMode;
-use windlass_test_servers::MariaDb;
 
 use common::{backup, dump, how, options, restore, taken, with};
 
@@ -48,7 +47,7 @@ create definer = gone@`%` sql security definer view orphan as select parent.id, 
 
 #[test]
 fn everything_of_a_database_comes_back_on_another_server_under_another_name() {
-    let (from, to) = (MariaDb::start(), MariaDb::start());
+    let (from, to) = (common::server(), common::server());
     from.sql("", ZOO);
     to.sql("", "create database zoo; create table zoo.decoy (a int)");
     let before = dump(&to, "zoo");
@@ -76,7 +75,7 @@ fn everything_of_a_database_comes_back_on_another_server_under_another_name() {
 
 #[test]
 fn a_definer_that_is_gone_can_be_dropped_on_restore() {
-    let (from, to) = (MariaDb::start(), MariaDb::start());
+    let (from, to) = (common::server(), common::server());
     from.sql("", ZOO);
     let (contents, input) = taken(&from, options(&from, "zoo"));
     let options = with(options(&to, "zoo"), json!({ "definer": "drop" }));
@@ -88,7 +87,7 @@ fn a_definer_that_is_gone_can_be_dropped_on_restore() {
 
 #[test]
 fn a_row_larger_than_the_packet_is_told_before_the_restore() {
-    let (from, to) = (MariaDb::start_with(&["--max-allowed-packet=128M"]), MariaDb::start());
+    let (from, to) = (common::server_with(&["--max-allowed-packet=128M"]), common::server());
     from.sql("", "create database big; create table big.b (id int primary key, b longblob)");
     from.sql("big", "insert into b values (1, repeat(unhex('00ff'), 10 << 20))");
     let (contents, input) = taken(&from, options(&from, "big"));
@@ -106,7 +105,7 @@ fn a_row_larger_than_the_packet_is_told_before_the_restore() {
 
 #[test]
 fn the_position_in_the_binary_log_is_recorded_on_request() {
-    let from = MariaDb::start_with(&["--log-bin={dir}/log-bin", "--server-id=7"]);
+    let from = common::server_with(&["--log-bin={dir}/log-bin", "--server-id=7"]);
     from.sql("", "create database shop; create table shop.t (a int)");
     let (contents, _) = taken(&from, options(&from, "shop"));
     assert_eq!(contents.consistency_point, None);
@@ -115,7 +114,7 @@ fn the_position_in_the_binary_log_is_recorded_on_request() {
     let status = from.sql("", "show master status").replace('\t', ":");
     assert!(status.starts_with(point.split(',').next().unwrap()), "{status} {point}");
     assert!(point.contains("GTID 0-7-"), "{point}");
-    let to = MariaDb::start();
+    let to = common::server();
     restore(&to, options(&to, "shop"), &input, &how(&contents, RestoreMode::Fail)).1.unwrap();
     assert_eq!(to.sql("shop", "show tables"), "t");
 }

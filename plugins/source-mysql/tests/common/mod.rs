@@ -22,7 +22,7 @@ pub struct Shop {
 
 impl SourceFixture for Shop {
     fn new() -> Self {
-        let server = MariaDb::start();
+        let server = server();
         server.sql(
             "",
             "create database shop; create database copy; use shop;
@@ -63,6 +63,17 @@ impl SourceFixture for Shop {
     fn host(&self) -> TestHost {
         TestHost::new().secret("source.shop.password", self.server.password())
     }
+}
+
+/// A server.
+pub fn server() -> MariaDb {
+    server_with(&[])
+}
+
+/// A server with further arguments. Each has its own place for temporary tables: when one starts, it removes those of the
+/// others in a common one.
+pub fn server_with(arguments: &[&str]) -> MariaDb {
+    MariaDb::start_with(&[arguments, &["--tmpdir={dir}"]].concat())
 }
 
 /// The options that reach a database, with the password as a secret of the host.
