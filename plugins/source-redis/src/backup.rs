@@ -73,25 +73,25 @@ fn explain(cx: &Context, options: &Options, sync: &Sync, storage: &Storage, erro
     else {
         return error.during("the server is gone");
     };
-    if storage.longest < SLOW {
-        return error.during("the server ended the transfer");
+    let mut text = "the server ended the transfer".to_owned();
+    if storage.longest >= SLOW {
+        text.push_str(&format!(
+            ": the storage once took no bytes for {:.1} s",
+            storage.longest.as_secs_f64()
+        ));
     }
-    let mut text = format!(
-        "the server ended the transfer: the storage once took no bytes for {:.1} s",
-        storage.longest.as_secs_f64()
-    );
     if !limits.is_empty() {
-        text.push_str(&format!(", and the server's {}", limits.join(" and ")));
+        text.push_str(&format!("; the server's {}", limits.join(", its ")));
     }
     let raise = match sync.framing {
         Framing::Mark(_) => {
-            "Set `diskless = false`, so that the server waits for the storage, or raise its `repl-timeout`"
+            "set `diskless = false`, so that the server waits for the storage, or raise its `repl-timeout`"
         }
-        Framing::Length(_) => "Raise the server's `repl-timeout`",
+        Framing::Length(_) => "raise the server's `repl-timeout`",
     };
     // Nearer to the cause than the hint that it came with.
     Error { hint: None, ..error }.during(text).hint(format!(
-        "{raise} and the `replica` part of its `client-output-buffer-limit`, or back up to a faster storage."
+        "Its log says why. If it met a limit: {raise} and the `replica` part of its `client-output-buffer-limit`, or back up to a faster storage."
     ))
 }
 

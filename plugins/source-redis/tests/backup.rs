@@ -165,6 +165,8 @@ fn a_damaged_or_cut_rdb_is_never_a_snapshot() {
     // More is announced than comes.
     let error = backup(&Fake::serve(&rdb, Some(rdb.len() + 1), b"").options()).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+    let limits = "`repl-timeout` is `7`, its `client-output-buffer-limit` is `7`";
+    assert!(error.message.contains(limits) && error.hint.unwrap().contains("raise"), "{}", error.message);
 }
 
 #[test]

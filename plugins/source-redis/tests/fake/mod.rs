@@ -66,6 +66,7 @@ impl Part {
                 (Self::Repeating, _) => format!("-ERR unknown command, with args: {command:?}\r\n"),
                 (_, "INFO") => bulk("redis_version:7.0.15\r\ndb0:keys=2,expires=0\r\n"),
                 (_, "FUNCTION") => "$-1\r\n".into(),
+                (_, "CONFIG") => format!("*2\r\n{}{}", bulk(&command[2]), bulk("7")),
                 (_, "MODULE") => "*0\r\n".into(),
                 (_, "PSYNC") if command[2] == "none" => {
                     "-ERR value is not an integer or out of range\r\n".into()
