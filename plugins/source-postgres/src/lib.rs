@@ -109,8 +109,7 @@ impl Source for Postgres {
         if stream == GLOBALS {
             return Some("psql -X --dbname=postgres".to_owned());
         }
-        let database = words::parameter("dbname", detail("database").unwrap_or("postgres"));
-        let database = words::shell(&format!("--dbname={database}"));
+        let database = words::database_argument(detail("database").unwrap_or("postgres"));
         Some(match detail("stream_format") {
             Some(PLAIN) => format!("psql -X -v ON_ERROR_STOP=1 --single-transaction {database}"),
             _ => format!("pg_restore --exit-on-error --single-transaction {database}"),

@@ -133,13 +133,12 @@ impl Load {
     }
 }
 
-/// The format of the one stream that holds the database.
+/// The format of the one stream that holds the database; an archive if nobody said it.
 fn format(input: &dyn Inputs) -> Result<String> {
     let streams = input.streams();
     let found = streams.iter().find(|(name, _)| name == DATA).map(|(_, info)| info.stream_format.as_str());
     match found {
-        Some(format) if [CUSTOM, PLAIN].contains(&format) => Ok(format.to_owned()),
-        Some("") => Ok(CUSTOM.to_owned()),
+        Some(format) if [CUSTOM, PLAIN, ""].contains(&format) => Ok(format.to_owned()),
         Some(format) => Err(Error::new(
             ErrorKind::Unsupported,
             format!("the stream format `{format}` is none of PostgreSQL's"),

@@ -182,8 +182,8 @@ pub(crate) fn target(cx: &Context, options: &Options, how: &RestoreOptions) -> R
     let server = Server::new(cx, options, Side::Restore)?;
     let look = Look::take(cx, &server)?;
     // A target that the host refuses anyway needs no way.
-    let way =
-        if how.mode == RestoreMode::Fail && !look.is_empty(how) { Way::InPlace } else { look.way(how)? };
+    let is_refused = how.mode == RestoreMode::Fail && !look.is_empty(how);
+    let effects = if is_refused { Vec::new() } else { look.effects(&server, how, look.way(how)?) };
     if let Some(contents) = &how.contents {
         crate::preflight::recorded(cx, &server, &look, contents)?;
     }
@@ -193,7 +193,7 @@ pub(crate) fn target(cx: &Context, options: &Options, how: &RestoreOptions) -> R
         empty: look.is_empty(how),
         size_bytes: look.database.as_ref().and_then(|database| database.bytes),
         sessions: look.database.as_ref().map(|database| database.sessions.clone()).unwrap_or_default(),
-        effects: look.effects(&server, how, way),
+        effects,
         // Roles are the server's, and are made before the database is known to be good.
         atomic: !makes_roles,
         ..Target::default()

@@ -236,7 +236,8 @@ impl Reading {
 }
 
 fn foreign() -> Error {
-    Error::damaged("the stream is no archive of `pg_dump`").hint("A plain dump has the format `pg-plain/1`.")
+    Error::damaged("the stream is no archive of `pg_dump`")
+        .hint("SQL text is restored with `--format pg-plain/1`.")
 }
 
 fn damaged() -> Error {

@@ -29,6 +29,16 @@ pub(crate) fn shell(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
+/// `--dbname=name` for a shell. The programs read a `=` in a name, or the beginning of a URL, as a connection string.
+pub(crate) fn database_argument(name: &str) -> String {
+    let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    if is_plain {
+        format!("--dbname={name}")
+    } else {
+        shell(&format!("--dbname={}", parameter("dbname", name)))
+    }
+}
+
 /// `schema.name` for people.
 pub(crate) fn dotted(schema: &str, name: &str) -> String {
     format!("{schema}.{name}")
@@ -53,6 +63,8 @@ mod tests {
         assert_eq!(literal("it's"), "'it''s'");
         assert_eq!(literal(r"a\'b"), r" E'a\\''b'");
         assert_eq!(parameter("dbname", r"a'b\c d"), r"dbname='a\'b\\c d'");
+        assert_eq!(database_argument("shop"), "--dbname=shop");
+        assert_eq!(database_argument("a=b"), r"'--dbname=dbname='\''a=b'\'''");
         assert_eq!(shell("a'b c"), r"'a'\''b c'");
         assert_eq!(shell("--format=custom"), "--format=custom");
         assert_eq!(list(&["a", "b"]), "`a`, `b`");
