@@ -28,6 +28,7 @@ mod screen;
 mod select;
 mod server;
 mod statement;
+mod steady;
 mod swap;
 mod target;
 mod tokens;

@@ -164,7 +164,7 @@ impl<R: Read> Screen<R> {
         if self.wanted.rewrite.from.is_none() {
             self.wanted.rewrite.from.clone_from(&self.scanner.database);
         }
-        let text = if whole { self.wanted.rewrite.trigger(text, modes) } else { text };
+        let text = self.wanted.rewrite.trigger(text, modes);
         let kind = statement::read(&text, modes)?;
         if !whole && !matches!(kind, Statement::Table(_)) {
             if text.len() > LONGEST {

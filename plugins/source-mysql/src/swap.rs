@@ -16,11 +16,15 @@ use crate::late::Late;
 use crate::names::identifier;
 use crate::restore::Work;
 use crate::screen::{Screen, Wanted};
+use crate::server::Server;
+use crate::steady::steady;
 use crate::target::{before_name, new_name};
 
 /// The two databases of a swap, and what they must get.
 struct Swap<'a> {
     work: &'a Work<'a>,
+    /// The server, reached without a cancel.
+    calm: &'a Server<'a>,
     /// Filled by the restore.
     new: Database,
     /// Where the old tables go; none if there are no old ones.
@@ -32,6 +36,8 @@ struct Swap<'a> {
 /// Loads, and swaps. Gives notes for the user.
 pub(crate) fn swap(work: &Work<'_>) -> Result<Vec<String>> {
     let (server, target) = (&work.server, &work.found);
+    let steady = steady(server.cx);
+    let calm = Server::new(&steady, server.options)?;
     let new = new_name(server, target);
     let create = format!("CREATE DATABASE {}{};\n", identifier(&new), work.defaults());
     server.run(None, create.as_bytes()).during_with(|| format!("can't make the database `{new}`"))?;
@@ -39,9 +45,10 @@ pub(crate) fn swap(work: &Work<'_>) -> Result<Vec<String>> {
         let new = Database::look(server, &new)?;
         let old_code = old_code(work)?;
         let before = (!target.is_empty()).then(|| free_name(work)).transpose()?;
-        Swap { work, new, before, new_code, old_code }.run()
+        server.cx.go_on()?;
+        Swap { work, calm: &calm, new, before, new_code, old_code }.run()
     });
-    let dropped = server.run(None, format!("DROP DATABASE {};\n", identifier(&new)).as_bytes());
+    let dropped = calm.run(None, format!("DROP DATABASE {};\n", identifier(&new)).as_bytes());
     match (result, dropped) {
         (Ok(mut notes), Err(error)) => {
             notes.push(format!("The database `{new}` could not be dropped: {error}."));
@@ -89,7 +96,7 @@ fn free_name(work: &Work<'_>) -> Result<String> {
 
 impl Swap<'_> {
     fn run(&self) -> Result<Vec<String>> {
-        let server = &self.work.server;
+        let server = self.calm;
         self.work.end_sessions()?;
         server.run(None, self.prepare().as_bytes()).during("can't make room for the restored database")?;
         if let Err(error) = self.step() {
@@ -123,7 +130,7 @@ impl Swap<'_> {
     }
 
     fn step(&self) -> Result<()> {
-        let (server, target) = (&self.work.server, &self.work.found);
+        let (server, target) = (self.calm, &self.work.found);
         server.run(None, self.rename().as_bytes())?;
         if let Some(before) = &self.before {
             server.run(Some(before), &self.old_code.script(before, true))?;
@@ -154,7 +161,7 @@ impl Swap<'_> {
 
     /// Puts the old database back, from wherever the swap had come to.
     fn undo(&self) -> Result<()> {
-        let (server, target) = (&self.work.server, &self.work.found);
+        let (server, target) = (self.calm, &self.work.found);
         let now = Database::look(server, &target.name)?;
         let mut script = drop_triggers(&now.name, &now.triggers) + &drop_code(&now);
         let mut moves = Vec::new();
@@ -162,8 +169,9 @@ impl Swap<'_> {
             Some(before) => Some(Database::look(server, before)?),
             None => None,
         };
-        let swapped = Database::look(server, &self.new.name)?.movable().count() < self.new.movable().count();
-        if swapped {
+        let moved_in = Database::look(server, &self.new.name)?.movable().count() < self.new.movable().count();
+        let moved_out = kept.as_ref().is_some_and(|kept| kept.movable().next().is_some());
+        if moved_in || moved_out {
             moves.extend(now.movable().map(|table| pair(&target.name, &self.new.name, table)));
             if let Some(kept) = &kept {
                 script += &drop_triggers(&kept.name, &kept.triggers);
@@ -177,7 +185,12 @@ impl Swap<'_> {
         }
         server.run(None, script.as_bytes())?;
         server.run(Some(&target.name), &self.old_code.script(&target.name, false))?;
-        let mut rest: Vec<String> = kept.iter().map(|kept| kept.name.clone()).collect();
+        let mut rest = Vec::new();
+        if let Some(before) = &self.before {
+            // Never one that still holds a table.
+            let kept = Database::look(server, before)?;
+            rest.extend((kept.exists() && kept.movable().next().is_none()).then_some(kept.name));
+        }
         rest.extend((!target.exists()).then(|| target.name.clone()));
         let drops: String =
             rest.iter().map(|name| format!("DROP DATABASE {};\n", identifier(name))).collect();

@@ -3,7 +3,8 @@
 mod common;
 
 use serde_json::json;
-use windlass_plugin_api::{ErrorKind, RawName, RestoreMode};
+use windlass_plugin_api::{ErrorKind, RawName, RestoreMode, Source};
+use windlass_testkit::streams::Fault;
 
 use common::{databases, dump, how, options, restore, taken, with};
 
@@ -202,4 +203,46 @@ fn sessions_in_the_target_are_shown() {
     let force = with(short, json!({ "force": true }));
     restore(&server, force, &input, &how(&contents, RestoreMode::Replace)).1.unwrap();
     assert!(!user.wait().unwrap().success(), "the session is still there");
+}
+
+#[test]
+fn a_snapshot_without_tables_replaces_and_a_failure_brings_the_tables_back() {
+    let server = common::server();
+    server.sql("", OLD);
+    server.sql("", "create database code; create procedure code.pr() select 1");
+    let (contents, input) = taken(&server, options(&server, "code"));
+    server.sql(
+        "",
+        "create user half identified by 'half-secret'; grant all on `shop\\_%`.* to half; grant select on mysql.proc to half;
+         grant select, insert, create, drop, alter, trigger, event, create view, show view, references, index, lock tables
+         on shop.* to half; grant super on *.* to half; drop procedure shop.pr",
+    );
+    let before = dump(&server, "shop");
+    let as_half = with(options(&server, "shop"), json!({ "user": "half", "password": "half-secret" }));
+    restore(&server, as_half, &input, &how(&contents, RestoreMode::Replace)).1.unwrap_err();
+    assert_eq!(dump(&server, "shop"), before);
+    assert_eq!(databases(&server), ["code", "shop"]);
+    restore(&server, options(&server, "shop"), &input, &how(&contents, RestoreMode::Replace)).1.unwrap();
+    assert_eq!(server.sql("shop", "show tables"), "");
+    assert_eq!(server.sql(BEFORE, "select count(*) from p"), "2");
+}
+
+#[test]
+fn a_cancelled_restore_leaves_no_database_behind() {
+    let server = common::server();
+    server.sql("", "create database shop; create table shop.t (id int primary key, x text)");
+    server.sql("shop", "insert into t select seq, repeat('x', 500) from seq_1_to_4000");
+    let (contents, input) = taken(&server, options(&server, "shop"));
+    let host = common::host(&server);
+    let input = input.fault_in("data", 1_000_000, Fault::Block(host.clone()));
+    let cx = host.context();
+    let mut source = common::open(options(&server, "copy"));
+    let error = std::thread::scope(|scope| {
+        let run = scope.spawn(|| source.restore(&cx, &input, &how(&contents, RestoreMode::Fail)));
+        assert!(host.wait_blocked(std::time::Duration::from_secs(60)));
+        host.cancel();
+        run.join().unwrap().unwrap_err()
+    });
+    assert_eq!(error.kind, ErrorKind::Cancelled);
+    assert_eq!(databases(&server), ["shop"]);
 }
