@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use bson::doc;
+use bson::{Timestamp, doc};
 use mongodb::ClientSession;
 use mongodb::options::SessionOptions;
 use serde_json::{Map, Value, json};
@@ -12,7 +12,7 @@ use windlass_plugin_api::{Contents, Error, ErrorKind, Outputs, Probe, Progress, 
 
 use crate::archive::{ArchiveWriter, Entry, Header};
 use crate::catalog::{self, Found, STAGING};
-use crate::connect::Server;
+use crate::connect::{Server, outside};
 use crate::options::{Options, Snapshot};
 use crate::{FORMAT, STREAM, select};
 
@@ -67,14 +67,12 @@ pub(crate) async fn backup(server: &Server, options: &Options, out: &dyn Outputs
         server_version: version.clone(),
         tool_version: concat!("windlass-", env!("CARGO_PKG_VERSION")).to_owned(),
     };
-    let sink =
-        Buffered { sink: out.create(STREAM, StreamInfo::new(FORMAT))?, bytes: Vec::with_capacity(BUFFER) };
-    let mut copy = Copy { server, archive: ArchiveWriter::new(sink, &header, &entries)?, session: None };
-    if snapshot {
-        let snapshot = SessionOptions::builder().snapshot(true).build();
-        let session = server.client.start_session().with_options(snapshot);
-        copy.session = Some(server.ask("begin a snapshot", session).await?);
-    }
+    let sink = Buffered {
+        sink: outside(|| out.create(STREAM, StreamInfo::new(FORMAT)))?,
+        bytes: Vec::with_capacity(BUFFER),
+    };
+    let mut copy =
+        Copy { server, archive: ArchiveWriter::new(sink, &header, &entries)?, snapshot, moment: None };
     let mut told = Vec::new();
     for (place, (one, entry)) in plan.collections.iter().zip(&entries).enumerate() {
         let (done, total) = (place as u64, Some(entries.len() as u64));
@@ -91,12 +89,12 @@ pub(crate) async fn backup(server: &Server, options: &Options, out: &dyn Outputs
         told.push(json!({ "name": one.namespace(), "type": one.kind, "documents": documents }));
     }
     unchanged(server, &plan.databases, &plan.collections).await?;
-    if let Some(time) = copy.session.as_ref().and_then(ClientSession::snapshot_time) {
+    if let Some(time) = copy.moment {
         contents.consistency_point = Some(format!("cluster time {}.{}", time.time, time.increment));
     }
     let mut sink = copy.archive.into_inner();
     sink.pass_on()?;
-    sink.sink.finish()?;
+    outside(|| sink.sink.finish())?;
     contents.details = details(&plan.databases, told);
     Ok(contents)
 }
@@ -206,8 +204,10 @@ fn number(value: Option<&bson::Bson>) -> Option<u64> {
 struct Copy<'a> {
     server: &'a Server,
     archive: ArchiveWriter<Buffered>,
-    /// The snapshot, if there is one.
-    session: Option<ClientSession>,
+    /// Read as of one moment.
+    snapshot: bool,
+    /// That moment, once the first read was given it.
+    moment: Option<Timestamp>,
 }
 
 impl Copy<'_> {
@@ -217,26 +217,31 @@ impl Copy<'_> {
         let documents = match (one.kind.as_str(), aside) {
             // A view has no documents of its own.
             ("view", _) => 0,
-            (_, true) => {
-                let session = self.session.take();
-                let documents = self.documents(one).await;
-                self.session = session;
-                documents?
-            }
-            (_, false) => self.documents(one).await?,
+            (_, aside) => self.documents(one, self.snapshot && !aside).await?,
         };
         self.archive.end()?;
         Ok(documents)
     }
 
-    async fn documents(&mut self, one: &Found) -> Result<u64> {
+    async fn documents(&mut self, one: &Found, snapshot: bool) -> Result<u64> {
         let what = format!("read `{}`", one.namespace());
         let (server, mut count) = (self.server, 0);
         let find = server.client.database(&one.db).collection::<bson::RawDocumentBuf>(&one.name);
         let find = find.find(doc! {});
-        if let Some(session) = &mut self.session {
-            let mut cursor = server.ask(&what, find.session(&mut *session)).await?;
-            while server.ask(&what, cursor.advance(session)).await? {
+        if snapshot {
+            let mut session = self.session().await?;
+            let mut cursor = server.ask(&what, find.session(&mut session)).await?;
+            self.moment = self.moment.or(session.snapshot_time());
+            if self.moment.is_none() {
+                let error = Error::new(
+                    ErrorKind::Unsupported,
+                    "the server takes a snapshot session but names no moment",
+                );
+                return Err(
+                    error.hint("With `snapshot = \"off\"` each collection is read at a time of its own.")
+                );
+            }
+            while server.ask(&what, cursor.advance(&mut session)).await? {
                 self.archive.document(cursor.current().as_bytes())?;
                 count += 1;
                 server.cx.go_on()?;
@@ -251,6 +256,13 @@ impl Copy<'_> {
         }
         Ok(count)
     }
+
+    /// A session for one collection. Not one for all: what later answers say of a moment would move it.
+    async fn session(&self) -> Result<ClientSession> {
+        let options = SessionOptions::builder().snapshot(true).snapshot_time(self.moment).build();
+        let session = self.server.client.start_session().with_options(options);
+        self.server.ask("begin a snapshot", session).await
+    }
 }
 
 /// Hands bytes on in larger pieces. Not std's: that writes once more when it is dropped, and nothing may be written
@@ -262,7 +274,7 @@ struct Buffered {
 
 impl Buffered {
     fn pass_on(&mut self) -> io::Result<()> {
-        self.sink.write_all(&self.bytes)?;
+        outside(|| self.sink.write_all(&self.bytes))?;
         self.bytes.clear();
         Ok(())
     }
@@ -274,7 +286,7 @@ impl Write for Buffered {
             self.pass_on()?;
         }
         if bytes.len() >= BUFFER {
-            self.sink.write_all(bytes)?;
+            outside(|| self.sink.write_all(bytes))?;
         } else {
             self.bytes.extend_from_slice(bytes);
         }
@@ -283,6 +295,6 @@ impl Write for Buffered {
 
     fn flush(&mut self) -> io::Result<()> {
         self.pass_on()?;
-        self.sink.flush()
+        outside(|| self.sink.flush())
     }
 }

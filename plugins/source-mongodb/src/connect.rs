@@ -1,7 +1,7 @@
 //! The connection: a client of the official driver, with limits of time and the run's cancelling around each call.
 //!
 //! The driver is asynchronous and a source is not: each call of the source gets a runtime of its own, blocks on it, and
-//! ends it. Sinks and readers block within; that is the back-pressure, and only this thread's.
+//! ends it. Sinks and readers are called through `outside` and block; that is the back-pressure, and only this thread's.
 
 use std::future::IntoFuture;
 use std::time::Duration;
@@ -53,6 +53,11 @@ pub(crate) fn with_server<T>(
     });
     runtime.shutdown_background();
     result
+}
+
+/// Calls what may block, and may have a runtime of its own: a storage, a sink, a reader.
+pub(crate) fn outside<T>(call: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(call)
 }
 
 impl Server {

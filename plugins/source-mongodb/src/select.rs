@@ -31,9 +31,10 @@ fn patterns(given: &[String], option: &str, found: &[Found]) -> Result<Vec<GlobM
     Ok(patterns)
 }
 
-/// A collection can be meant by its name alone, or with its database in front.
+/// A collection can be meant by its name alone, or with its database and a dot in front.
 fn fits(pattern: &GlobMatcher, one: &Found) -> bool {
-    pattern.is_match(&one.name) || pattern.is_match(one.namespace())
+    let whole = pattern.glob().glob().contains('.');
+    pattern.is_match(&one.name) || (whole && pattern.is_match(one.namespace()))
 }
 
 fn near(text: &str, found: &[Found]) -> String {
@@ -102,6 +103,8 @@ mod tests {
         assert_eq!(names(&[], &[]).unwrap(), ["log", "log_old", "orders"]);
         assert_eq!(names(&["log*"], &["shop.log_old"]).unwrap(), ["log"]);
         assert_eq!(names(&[], &["orders"]).unwrap(), ["log", "log_old"]);
+        // Not because `shop` begins with it.
+        assert_eq!(names(&["s*"], &[]).unwrap_err().kind, ErrorKind::NotFound);
         assert_eq!(names(&["lgo"], &[]).unwrap_err().kind, ErrorKind::NotFound);
         assert_eq!(names(&[], &["orders2"]).unwrap_err().kind, ErrorKind::NotFound);
     }

@@ -1,10 +1,12 @@
 //! What a restore would write to, and what it would do there. Reads only.
 
-use windlass_plugin_api::{Error, ErrorKind, Inputs, RestoreMode, RestoreOptions, Result, Target};
+use std::io::{self, Read};
+
+use windlass_plugin_api::{Error, ErrorKind, Inputs, Reader, RestoreMode, RestoreOptions, Result, Target};
 
 use crate::archive::Archive;
 use crate::catalog::{self, Found, STAGING};
-use crate::connect::Server;
+use crate::connect::{Server, outside};
 use crate::place::Places;
 use crate::{FORMAT, select};
 
@@ -83,7 +85,16 @@ pub(crate) fn open(input: &dyn Inputs) -> Result<Archive> {
     let streams = input.streams();
     let named = streams.iter().find(|(_, info)| info.stream_format == FORMAT);
     let (name, _) = named.or(streams.first()).ok_or_else(|| Error::damaged("the snapshot has no stream"))?;
-    Archive::open(input.open(name)?)
+    Archive::open(Box::new(Outside(outside(|| input.open(name))?)))
+}
+
+/// A reader that is called outside of the runtime.
+struct Outside(Reader);
+
+impl Read for Outside {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        outside(|| self.0.read(bytes))
+    }
 }
 
 /// The databases that a restore writes to: also an empty one that a snapshot of nothing is restored to.
