@@ -1,24 +1,40 @@
 #!/usr/bin/env bash
 # Installs what the tests (`test`) or the benchmarks (`bench`) need beside the Rust toolchain. Does nothing when all is there.
+# `packages` is the part that needs root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Program, and the Debian package that has it. The tests prove with these that Windlass isn't needed to read what it stored.
-test_tools=(sqlite3:sqlite3 zstd:zstd gzip:gzip tar:tar sha256sum:coreutils)
+test_tools=(sqlite3:sqlite3 zstd:zstd gzip:gzip tar:tar sha256sum:coreutils python3:python3)
+# The servers that tests start for themselves (tests/servers). None needs to run, and none is left running or enabled.
+test_servers=(
+    /usr/lib/postgresql/15/bin/postgres:postgresql-15
+    /usr/sbin/mariadbd:mariadb-server
+    redis-server:redis-server
+)
+services=(postgresql mariadb redis-server)
 bench_tools=(pigz:pigz python3:python3)
-venv=.tools/venv
 
 main() {
+    case ${1:-test} in
+        test)
+            toolchain
+            programs "${test_tools[@]}" "${test_servers[@]}"
+            python_tools .tools/venv-test .ci/test-requirements.txt
+            ;;
+        bench)
+            toolchain
+            programs "${bench_tools[@]}"
+            python_tools .tools/venv .ci/bench-requirements.txt
+            ;;
+        packages) programs "${test_tools[@]}" "${test_servers[@]}" "${bench_tools[@]}" ;;
+        *) fail "usage: $0 test|bench|packages" ;;
+    esac
+}
+
+toolchain() {
     command -v cargo >/dev/null || fail "no cargo: install Rust by https://rustup.rs"
     command -v cc >/dev/null || fail "no C compiler: install one (Debian: apt-get install gcc libc6-dev)"
-    case ${1:-test} in
-        test) programs "${test_tools[@]}" ;;
-        bench)
-            programs "${bench_tools[@]}"
-            python_tools
-            ;;
-        *) fail "usage: $0 test|bench" ;;
-    esac
 }
 
 programs() {
@@ -34,20 +50,40 @@ programs() {
         fail "not installed: ${missing[*]} (these are Debian's names); install them with your system's package manager"
     fi
     if [[ $(id -u) -ne 0 ]]; then
-        fail "not installed: ${missing[*]}; run: sudo apt-get install ${missing[*]}"
+        fail "not installed: ${missing[*]}; run: sudo .ci/setup.sh packages"
     fi
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq </dev/null
-    apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null
+    without_services apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null
 }
 
-# Kept inside the checkout, in an ignored folder.
+# Runs a command that installs packages; services that come with them are neither started nor enabled. Those that were
+# there before stay as they are.
+without_services() {
+    local policy=/usr/sbin/policy-rc.d service new=() status=0
+    for service in "${services[@]}"; do
+        [[ -e /etc/init.d/$service ]] || new+=("$service")
+    done
+    if [[ ! -e $policy ]]; then
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+    "$@" || status=$?
+    for service in "${new[@]}"; do
+        [[ -e /etc/init.d/$service ]] || continue
+        update-rc.d "$service" disable || status=$?
+    done
+    return "$status"
+}
+
+# Installs Python packages into a virtual environment $1 by the list $2. It is kept inside the checkout, in an ignored folder.
 python_tools() {
-    cmp -s .ci/bench-requirements.txt "$venv/requirements.txt" && return
-    rm -rf "$venv"
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check -r .ci/bench-requirements.txt </dev/null
-    cp .ci/bench-requirements.txt "$venv/requirements.txt"
+    cmp -s "$2" "$1/requirements.txt" && return
+    rm -rf "$1"
+    python3 -m venv "$1"
+    "$1/bin/pip" install --quiet --disable-pip-version-check -r "$2" </dev/null
+    cp "$2" "$1/requirements.txt"
 }
 
 fail() {

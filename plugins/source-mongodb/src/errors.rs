@@ -1,0 +1,85 @@
+//! The driver's errors in our words.
+//!
+//! The kind is chosen by the server's codes and the driver's kinds, never by a text.
+
+use mongodb::error::{Error as Driver, ErrorKind as DriverKind, WriteFailure};
+use windlass_plugin_api::{Error, ErrorKind};
+
+/// The snapshot's moment is older than what the server keeps.
+const SNAPSHOT_TOO_OLD: i32 = 239;
+
+/// The server's code for what went wrong, if it was the server that said so.
+pub(crate) fn code(error: &Driver) -> Option<i32> {
+    match error.kind.as_ref() {
+        DriverKind::Command(command) => Some(command.code),
+        DriverKind::Write(WriteFailure::WriteError(write)) => Some(write.code),
+        DriverKind::Write(WriteFailure::WriteConcernError(write)) => Some(write.code),
+        // Signing in packs the server's answer away.
+        DriverKind::Authentication { .. } => Some(18),
+        _ => None,
+    }
+}
+
+/// What was being done, and why it didn't work.
+pub(crate) fn told(error: &Driver, what: &str) -> Error {
+    let kind = match error.kind.as_ref() {
+        DriverKind::ServerSelection { .. }
+        | DriverKind::Io(_)
+        | DriverKind::ConnectionPoolCleared { .. }
+        | DriverKind::DnsResolve { .. } => ErrorKind::Unavailable,
+        DriverKind::InvalidArgument { .. } | DriverKind::InvalidTlsConfig { .. } => ErrorKind::Config,
+        _ => kind_of(code(error).unwrap_or(0)),
+    };
+    let told = Error::new(kind, format!("can't {what}"));
+    let told = match error.kind.as_ref() {
+        DriverKind::Command(command) => {
+            because(told, &said(command.code, &command.code_name, &command.message))
+        }
+        DriverKind::Authentication { .. } => because(told, "the server doesn't accept user and password"),
+        kind => because(told, &kind.to_string()),
+    };
+    hinted(told, code(error), kind)
+}
+
+/// As [`told`], of a write error in a reply.
+pub(crate) fn refused_write(code: i32, message: &str, what: &str) -> Error {
+    let kind = kind_of(code);
+    hinted(because(Error::new(kind, format!("can't {what}")), &said(code, "", message)), Some(code), kind)
+}
+
+fn hinted(error: Error, code: Option<i32>, kind: ErrorKind) -> Error {
+    match (code, kind) {
+        (Some(SNAPSHOT_TOO_OLD), _) => error.hint(
+            "The run took longer than the server keeps its history: raise `minSnapshotHistoryWindowInSeconds` on it, or set \
+             `snapshot = \"off\"` and do without one moment for all collections.",
+        ),
+        (Some(18), _) => error.hint("Look at `user`, `password` and `auth_source`."),
+        (_, ErrorKind::Denied) => {
+            error.hint("The role `read` suffices for a backup of a database, `readWrite` and `dbAdmin` for a restore.")
+        }
+        _ => error,
+    }
+}
+
+fn kind_of(code: i32) -> ErrorKind {
+    match code {
+        13 | 18 | 8000 => ErrorKind::Denied,
+        26 => ErrorKind::NotFound,
+        48 => ErrorKind::AlreadyExists,
+        50 | 262 => ErrorKind::TimedOut,
+        59 | 115 | 166 | 246 => ErrorKind::Unsupported,
+        6 | 7 | 89 | 91 | 189 | 9001 | 10107 | 11600 | 11602 | 13435 | 13436 => ErrorKind::Unavailable,
+        14031 => ErrorKind::Full,
+        _ => ErrorKind::Failed,
+    }
+}
+
+fn said(code: i32, name: &str, message: &str) -> String {
+    let name = if name.is_empty() { String::new() } else { format!(" {name}") };
+    format!("the server says: {message} (code {code}{name})")
+}
+
+fn because(mut error: Error, cause: &str) -> Error {
+    error.causes.push(cause.to_owned());
+    error
+}

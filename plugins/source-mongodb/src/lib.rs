@@ -1,0 +1,95 @@
+//! Windlass source: MongoDB.
+//!
+//! A backup writes one archive in mongodump's format, by the official driver: every document passes as the bytes that the
+//! server sent. A restore reads such an archive, whoever wrote it. No program of MongoDB is needed.
+//!
+//! `archive` is the format, `connect` the driver within limits, `backup` and `restore` what the two do.
+
+use windlass_plugin_api::{
+    Contents, Context, Inputs, Item, Outputs, Plugin, Probe, RestoreOptions, Restored, Result, Source,
+    Target, export_plugin,
+};
+
+mod archive;
+mod backup;
+mod catalog;
+mod connect;
+mod errors;
+mod extjson;
+mod load;
+mod options;
+mod place;
+mod restore;
+mod select;
+mod target;
+
+pub use options::{Options, Snapshot, Url};
+
+use connect::with_server;
+
+export_plugin! {
+    source Mongodb {
+        "name": "mongodb",
+        "summary": "MongoDB databases",
+        "schemes": ["mongodb", "mongodb+srv"],
+        "aliases": ["mongo"],
+        "reads": ["mongodb-archive/1"],
+        "writes": ["mongodb-archive/1"],
+    }
+    options: "../options.schema.json"
+}
+
+/// The stream format of mongodump's archives.
+pub const FORMAT: &str = "mongodb-archive/1";
+
+/// The name of the one stream.
+const STREAM: &str = "data";
+
+/// The source.
+pub struct Mongodb {
+    options: Options,
+}
+
+impl Plugin for Mongodb {
+    type Options = Options;
+
+    fn new(options: Options, _: &Context) -> Result<Self> {
+        options.judge()?;
+        Ok(Self { options })
+    }
+}
+
+impl Source for Mongodb {
+    fn probe(&mut self, cx: &Context) -> Result<Probe> {
+        with_server(cx, &self.options, async |server| backup::probe(server, &self.options).await)
+    }
+
+    fn discover(&mut self, cx: &Context) -> Result<Vec<Item>> {
+        let names = with_server(cx, &self.options, catalog::databases)?;
+        let item = |name: String| {
+            let options = [("database".to_owned(), name.clone().into())].into_iter().collect();
+            Item { name, options, ..Item::default() }
+        };
+        Ok(names.into_iter().map(item).collect())
+    }
+
+    fn backup(&mut self, cx: &Context, out: &dyn Outputs) -> Result<Contents> {
+        with_server(cx, &self.options, async |server| backup::backup(server, &self.options, out).await)
+    }
+
+    fn target(&mut self, cx: &Context, how: &RestoreOptions) -> Result<Target> {
+        with_server(cx, &self.options, async |server| target::target(server, how).await)
+    }
+
+    fn preview(&mut self, cx: &Context, input: &dyn Inputs, how: &RestoreOptions) -> Result<Vec<String>> {
+        with_server(cx, &self.options, async |server| target::preview(server, input, how).await)
+    }
+
+    fn restore(&mut self, cx: &Context, input: &dyn Inputs, how: &RestoreOptions) -> Result<Restored> {
+        with_server(cx, &self.options, async |server| restore::restore(server, input, how).await)
+    }
+
+    fn by_hand(&self, _stream: &str, _contents: &Contents) -> Option<String> {
+        Some("mongorestore --archive".to_owned())
+    }
+}

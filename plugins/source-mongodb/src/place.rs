@@ -1,0 +1,175 @@
+//! Where each collection of an archive goes, and what a restore does with it.
+//!
+//! Knows the archive's prelude and the options, not the server.
+
+use bson::{Bson, Document};
+use windlass_plugin_api::{Error, ErrorKind, RestoreOptions, Result};
+
+use crate::archive::Entry;
+use crate::{extjson, select};
+
+/// Where one collection goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// Its number in the archive.
+    pub(crate) entry: usize,
+    pub(crate) db: String,
+    pub(crate) name: String,
+    pub(crate) is_view: bool,
+    /// For `create`.
+    pub(crate) options: Document,
+    /// For `createIndexes`: none that comes with the collection.
+    pub(crate) indexes: Vec<Document>,
+}
+
+/// Where all goes, and what can't.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) places: Vec<Place>,
+    pub(crate) left_out: Vec<String>,
+}
+
+impl Places {
+    /// The databases that are written to.
+    pub(crate) fn databases(&self) -> Vec<&str> {
+        let mut names: Vec<_> = self.places.iter().map(|place| place.db.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Judges an archive's prelude. `database` is what its one database will be called.
+    pub(crate) fn of(entries: &[Entry], how: &RestoreOptions, database: Option<&str>) -> Result<Self> {
+        let names: Vec<_> = entries.iter().map(|one| (one.db.as_str(), one.collection.as_str())).collect();
+        let mut result = Self::default();
+        for entry in select::only(&how.only, &names)? {
+            let one = &entries[entry];
+            match kept_back(one) {
+                Some(why) => result.left_out.push(format!("`{}`: {why}", one.namespace())),
+                None => result.places.push(place(entry, one)?),
+            }
+        }
+        let from = result.databases();
+        if let (Some(_), [first, second, ..]) = (database, from.as_slice()) {
+            let message = format!(
+                "the snapshot holds several databases (`{first}`, `{second}`), which can't all be restored as one"
+            );
+            return Err(Error::new(ErrorKind::Config, message)
+                .hint("Leave `database` out, or choose collections of one database by `--only`."));
+        }
+        for place in &mut result.places {
+            if let Some(database) = database {
+                database.clone_into(&mut place.db);
+            }
+            if !crate::options::is_database(&place.db) || ["config", "local"].contains(&place.db.as_str()) {
+                return Err(Error::damaged(format!("the archive holds a database `{}`", place.db)));
+            }
+        }
+        Ok(result)
+    }
+}
+
+/// Why this one isn't restored.
+fn kept_back(entry: &Entry) -> Option<&'static str> {
+    if entry.kind == "timeseries" || entry.collection.starts_with("system.buckets.") {
+        return Some("time series collections can't be restored");
+    }
+    if entry.db.is_empty() {
+        return Some("the oplog isn't applied: collections may be of different moments");
+    }
+    if entry.db == "admin" || entry.collection.starts_with("$admin.") {
+        return Some("users and roles aren't restored");
+    }
+    let own = entry.collection.starts_with("system.") && entry.collection != "system.js";
+    own.then_some("it belongs to the server")
+}
+
+fn place(entry: usize, one: &Entry) -> Result<Place> {
+    let metadata = if one.metadata.is_empty() { Document::new() } else { extjson::read(&one.metadata)? };
+    let mut options = metadata.get_document("options").cloned().unwrap_or_default();
+    // Servers since 4.0 know it no more, and it has no meaning outside of `local`.
+    options.remove("autoIndexId");
+    // `create` takes them for the command's own words.
+    for word in ["create", "writeConcern", "comment"] {
+        if options.contains_key(word) {
+            return Err(Error::damaged(format!("the options of `{}` hold `{word}`", one.namespace())));
+        }
+    }
+    let indexes = metadata.get_array("indexes").map_or(&[][..], Vec::as_slice);
+    let indexes =
+        indexes.iter().filter_map(Bson::as_document).filter(|index| !comes_by_itself(index)).cloned();
+    let indexes = indexes.map(|mut index| {
+        // The namespace that old servers repeat here.
+        index.remove("ns");
+        index
+    });
+    Ok(Place {
+        entry,
+        db: one.db.clone(),
+        name: one.collection.clone(),
+        is_view: one.kind == "view" || options.contains_key("viewOn"),
+        indexes: indexes.collect(),
+        options,
+    })
+}
+
+/// The index on `_id`, and the one that a clustered collection is.
+fn comes_by_itself(index: &Document) -> bool {
+    index.get_str("name").is_ok_and(|name| name == "_id_") || index.contains_key("clustered")
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_plugin_api::RawName;
+
+    use super::*;
+
+    fn entry(db: &str, collection: &str, kind: &str, metadata: &str) -> Entry {
+        Entry { db: db.into(), collection: collection.into(), metadata: metadata.into(), kind: kind.into() }
+    }
+
+    #[test]
+    fn one_database_is_renamed_and_several_are_not_thrown_together() {
+        let entries = [entry("a", "x", "collection", ""), entry("b", "y", "collection", "")];
+        let all = RestoreOptions::default();
+        let kept = Places::of(&entries, &all, None).unwrap();
+        assert_eq!(kept.databases(), ["a", "b"]);
+        assert_eq!(Places::of(&entries, &all, Some("c")).unwrap_err().kind, ErrorKind::Config);
+        let one = RestoreOptions { only: vec![RawName::Text("b.y".into())], ..all };
+        let renamed = Places::of(&entries, &one, Some("c")).unwrap();
+        assert_eq!((renamed.databases(), renamed.places[0].entry), (vec!["c"], 1));
+    }
+
+    #[test]
+    fn what_is_the_servers_own_stays_out_and_is_told() {
+        let metadata = r#"{"options":{"capped":true},"indexes":[{"name":"_id_"},{"name":"n","ns":"a.x","key":{"b":1,"a":-1}}]}"#;
+        let entries = [
+            entry("a", "$admin.system.users", "", ""),
+            entry("", "oplog", "", ""),
+            entry("a", "system.views", "", ""),
+            entry("a", "t", "timeseries", ""),
+            entry("a", "x", "collection", metadata),
+        ];
+        let places = Places::of(&entries, &RestoreOptions::default(), None).unwrap();
+        assert_eq!((places.left_out.len(), places.places.len()), (4, 1));
+        let index = bson::doc! { "name": "n", "key": { "b": 1, "a": -1 } };
+        assert_eq!(places.places[0].indexes, [index]);
+    }
+
+    #[test]
+    fn a_hostile_archive_writes_to_no_database_of_the_server() {
+        for db in ["local", "config", "a/b", "$x"] {
+            let entries = [entry(db, "x", "collection", "")];
+            assert_eq!(
+                Places::of(&entries, &RestoreOptions::default(), None).unwrap_err().kind,
+                ErrorKind::Damaged
+            );
+        }
+        let options = r#"{"options":{"create":"other"}}"#;
+        let entries = [entry("a", "x", "collection", options)];
+        assert_eq!(
+            Places::of(&entries, &RestoreOptions::default(), None).unwrap_err().kind,
+            ErrorKind::Damaged
+        );
+    }
+}

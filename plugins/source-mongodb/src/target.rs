@@ -1,0 +1,139 @@
+//! What a restore would write to, and what it would do there. Reads only.
+
+use std::io::{self, Read};
+
+use windlass_plugin_api::{Error, ErrorKind, Inputs, Reader, RestoreMode, RestoreOptions, Result, Target};
+
+use crate::archive::Archive;
+use crate::catalog::{self, Found, STAGING};
+use crate::connect::{Server, outside};
+use crate::place::Places;
+use crate::{FORMAT, select};
+
+/// Looks at the databases that a restore would write to.
+pub(crate) async fn target(server: &Server, how: &RestoreOptions) -> Result<Target> {
+    let databases = databases(server, how)?;
+    let only = only(how)?;
+    let mut there = Vec::new();
+    for db in &databases {
+        there.extend(present(server, db).await?);
+    }
+    let counts = |one: &&Found| only.as_ref().is_none_or(|only| only.contains(&one.name));
+    let count = there.iter().filter(counts).count();
+    let mut target = Target {
+        place: format!("{} on {}", databases.join(", "), server.place),
+        empty: count == 0,
+        ..Target::default()
+    };
+    target.effects = match (how.mode, target.empty) {
+        (_, true) | (RestoreMode::Fail, _) => Vec::new(),
+        (RestoreMode::Replace, _) => vec![
+            "each collection is loaded beside the old one and takes its place once all are loaded, one after the other: \
+             a failure before that changes nothing, a failure in it leaves some old and some new"
+                .to_owned(),
+        ],
+        (RestoreMode::Merge, _) => {
+            vec!["writes into the collections as they are: a failure leaves what was written until then".to_owned()]
+        }
+    };
+    Ok(target)
+}
+
+/// What a restore would do to what is there, by the archive's prelude.
+pub(crate) async fn preview(
+    server: &Server,
+    input: &dyn Inputs,
+    how: &RestoreOptions,
+) -> Result<Vec<String>> {
+    let archive = open(input)?;
+    let places = Places::of(&archive.entries, how, server.database.as_deref())?;
+    let (mut replaced, mut dropped) = (0, Vec::new());
+    for db in databases_of(server, &places) {
+        for one in present(server, &db).await? {
+            let held = places.places.iter().any(|place| place.db == db && place.name == one.name);
+            replaced += usize::from(held);
+            if !held && goes(&one, how) {
+                dropped.push(format!("`{}`", one.namespace()));
+            }
+        }
+    }
+    let mut told = match how.mode {
+        RestoreMode::Merge => vec![format!("merges into {replaced} collections and views that are there")],
+        _ => vec![format!("replaces {replaced} collections and views")],
+    };
+    if !dropped.is_empty() {
+        told.push(format!("drops {} that aren't in the snapshot: {}", dropped.len(), dropped.join(", ")));
+    }
+    Ok(told)
+}
+
+/// Whether a restore drops this collection, which the snapshot doesn't hold.
+pub(crate) fn goes(one: &Found, how: &RestoreOptions) -> bool {
+    // No backup holds a time series, so that none is missing from a snapshot because it was dropped.
+    how.mode == RestoreMode::Replace && how.only.is_empty() && one.kind != "timeseries"
+}
+
+/// What is in a database, without what a killed restore left.
+pub(crate) async fn present(server: &Server, db: &str) -> Result<Vec<Found>> {
+    let mut found = catalog::collections(server, db).await?;
+    found.retain(|one| !one.name.starts_with(STAGING));
+    Ok(found)
+}
+
+/// The archive among the streams.
+pub(crate) fn open(input: &dyn Inputs) -> Result<Archive> {
+    let streams = input.streams();
+    let named = streams.iter().find(|(_, info)| info.stream_format == FORMAT);
+    let (name, _) = named.or(streams.first()).ok_or_else(|| Error::damaged("the snapshot has no stream"))?;
+    Archive::open(Box::new(Outside(outside(|| input.open(name))?)))
+}
+
+/// A reader that is called outside of the runtime.
+struct Outside(Reader);
+
+impl Read for Outside {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        outside(|| self.0.read(bytes))
+    }
+}
+
+/// The databases that a restore writes to: also an empty one that a snapshot of nothing is restored to.
+pub(crate) fn databases_of(server: &Server, places: &Places) -> Vec<String> {
+    match &server.database {
+        Some(name) => vec![name.clone()],
+        None => places.databases().into_iter().map(str::to_owned).collect(),
+    }
+}
+
+fn databases(server: &Server, how: &RestoreOptions) -> Result<Vec<String>> {
+    if let Some(name) = &server.database {
+        return Ok(vec![name.clone()]);
+    }
+    let recorded = how.contents.as_ref().and_then(|contents| contents.details.get("databases")?.as_array());
+    let names: Vec<_> =
+        recorded.into_iter().flatten().filter_map(|name| name.as_str()).map(str::to_owned).collect();
+    if names.is_empty() {
+        return Err(Error::new(ErrorKind::Config, "no database is named to restore to")
+            .hint("Name it by the option `database`, as in `--set database=shop`."));
+    }
+    Ok(names)
+}
+
+/// The names of the collections that are chosen; none if all are.
+fn only(how: &RestoreOptions) -> Result<Option<Vec<String>>> {
+    if how.only.is_empty() {
+        return Ok(None);
+    }
+    let recorded = how.contents.as_ref().and_then(|contents| contents.details.get("collections")?.as_array());
+    let names = recorded.into_iter().flatten().filter_map(|one| one.get("name")?.as_str()?.split_once('.'));
+    let names: Vec<_> = names.collect();
+    if names.is_empty() {
+        // A bare stream: with or without a database in front, each may be meant.
+        let wanted = how.only.iter().map(ToString::to_string);
+        let both =
+            wanted.flat_map(|name| [name.split_once('.').map(|(_, rest)| rest.to_owned()), Some(name)]);
+        return Ok(Some(both.flatten().collect()));
+    }
+    let chosen = select::only(&how.only, &names)?;
+    Ok(Some(chosen.into_iter().map(|place| names[place].1.to_owned()).collect()))
+}

@@ -1,0 +1,317 @@
+//! The server as the tools reach it: which programs, with which arguments, and short questions to it.
+//!
+//! There is no driver: what reaches a server in a container or behind `ssh` is the client there, and what it reads of its
+//! own option files holds for everything.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use windlass_plugin_api::{Context, Error, ErrorKind, Result};
+use windlass_tool::Tool;
+
+use crate::errors::explained;
+use crate::options::{Options, PROGRAMS, Tls};
+use crate::url::{self, Parts};
+
+/// How long the server may take to answer a question, beside connecting to it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The server of the options.
+pub(crate) struct Server<'a> {
+    pub(crate) cx: &'a Context,
+    pub(crate) options: &'a Options,
+    parts: Parts,
+}
+
+impl<'a> Server<'a> {
+    pub(crate) fn new(cx: &'a Context, options: &'a Options) -> Result<Self> {
+        let mut parts = match &options.url {
+            Some(url) => url::parse(&url.0)?,
+            None => Parts::default(),
+        };
+        let over = |part: &mut Option<String>, option: &Option<String>| {
+            if option.is_some() {
+                part.clone_from(option);
+            }
+        };
+        over(&mut parts.host, &options.host);
+        over(&mut parts.user, &options.user);
+        over(&mut parts.database, &options.database);
+        parts.port = options.port.or(parts.port);
+        Ok(Self { cx, options, parts })
+    }
+
+    /// The database that the options name.
+    pub(crate) fn database(&self) -> Result<&str> {
+        self.parts.database.as_deref().ok_or_else(|| {
+            Error::new(ErrorKind::Config, "the option `database` is missing")
+                .hint("Name it in `database` or in the URL; for every database of a server use `each`.")
+        })
+    }
+
+    /// Where a database is, for people.
+    pub(crate) fn place(&self, database: &str) -> String {
+        match (&self.options.socket, &self.parts.host, self.parts.port) {
+            (Some(socket), ..) => format!("`{database}` on `{}`", socket.display()),
+            (None, Some(host), Some(port)) => format!("`{database}` on `{host}:{port}`"),
+            (None, Some(host), None) => format!("`{database}` on `{host}`"),
+            (None, None, Some(port)) => format!("`{database}` on port {port}"),
+            (None, None, None) => format!("`{database}`"),
+        }
+    }
+
+    /// The client, connected to nothing in particular.
+    pub(crate) fn client(&self) -> Result<Tool> {
+        let (command, name) = (&self.options.restore_command, PROGRAMS.map(|(_, client)| client));
+        if !command.is_empty() {
+            return self.connected(command.clone());
+        }
+        self.connected(match swapped(&self.options.dump_command, |dump, client| (dump, client)) {
+            Some(command) => command,
+            None => vec![self.installed(name)],
+        })
+    }
+
+    /// The dump program.
+    pub(crate) fn dump(&self) -> Result<Tool> {
+        let (command, name) = (&self.options.dump_command, PROGRAMS.map(|(dump, _)| dump));
+        if !command.is_empty() {
+            return self.connected(command.clone());
+        }
+        self.connected(match swapped(&self.options.restore_command, |dump, client| (client, dump)) {
+            Some(command) => command,
+            None => vec![self.installed(name)],
+        })
+    }
+
+    /// The first of two names that is there; the first one for the error if none is.
+    fn installed(&self, names: [&str; 2]) -> String {
+        let found = names.into_iter().find(|name| {
+            let tool = self
+                .options
+                .env
+                .get("PATH")
+                .map_or(Tool::new(*name), |path| Tool::new(*name).env("PATH", path));
+            tool.bin_dirs(&self.options.bin_dirs).path().is_ok()
+        });
+        found.unwrap_or(names[0]).to_owned()
+    }
+
+    /// A command with all that it needs to connect.
+    fn connected(&self, command: Vec<String>) -> Result<Tool> {
+        let [program, args @ ..] = command.as_slice() else {
+            return Err(Error::new(ErrorKind::Config, "an empty command"));
+        };
+        let mut tool = Tool::new(program).bin_dirs(&self.options.bin_dirs).args(args);
+        for (name, value) in &self.options.env {
+            tool = tool.env(name, value);
+        }
+        let password = match (&self.options.password, &self.parts.password) {
+            (Some(secret), _) => Some(self.cx.reveal(secret)?),
+            (None, password) => password.clone(),
+        };
+        let mut connection = Vec::new();
+        if let Some(password) = password {
+            // A private file: these programs pass over one that everybody could write, and take a descriptor for that.
+            let path = tool.secret_file("my.cnf", &self.option_file(&password), &[&password])?;
+            // The option must be the first one. Other files are included in it: `~/.my.cnf` would win otherwise.
+            connection.push(format!("--defaults-file={}", path.display()));
+        }
+        connection.extend(self.address());
+        Ok(self.with_args(tool, &connection))
+    }
+
+    /// Adds arguments; `ssh` gives them to a shell on the other side.
+    pub(crate) fn with_args<A: AsRef<str>>(&self, tool: Tool, args: &[A]) -> Tool {
+        let remote = [&self.options.dump_command, &self.options.restore_command]
+            .into_iter()
+            .any(|command| command.first().is_some_and(|program| program.rsplit('/').next() == Some("ssh")));
+        tool.args(args.iter().map(|arg| match remote {
+            true => format!("'{}'", arg.as_ref().replace('\'', r"'\''")),
+            false => arg.as_ref().to_owned(),
+        }))
+    }
+
+    fn address(&self) -> Vec<String> {
+        let mut args = Vec::new();
+        let mut add = |name: &str, value: Option<String>| {
+            args.extend(value.map(|value| format!("--{name}={value}")));
+        };
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        add("host", self.parts.host.clone().filter(|_| self.options.socket.is_none()));
+        add("port", self.parts.port.map(|port| port.to_string()));
+        add("socket", path(&self.options.socket));
+        // `localhost` means the socket to these programs, also with a port.
+        if self.parts.port.is_some() && self.options.socket.is_none() {
+            add("protocol", Some("TCP".to_owned()));
+        }
+        add("user", self.parts.user.clone());
+        add("ssl-ca", path(&self.options.tls_ca));
+        add("ssl-cert", path(&self.options.tls_cert));
+        add("ssl-key", path(&self.options.tls_key));
+        match self.options.tls {
+            None => {}
+            Some(Tls::Disable) => args.push("--skip-ssl".to_owned()),
+            Some(Tls::Require) => args.push("--ssl".to_owned()),
+            Some(Tls::Verify) => args.extend(["--ssl".to_owned(), "--ssl-verify-server-cert".to_owned()]),
+        }
+        args
+    }
+
+    /// An option file that says the password after all that the programs would read by themselves.
+    fn option_file(&self, password: &str) -> String {
+        let home = self
+            .options
+            .env
+            .get("HOME")
+            .map(PathBuf::from)
+            .or_else(|| env::var_os("HOME").map(PathBuf::from));
+        let home = home.map(|home| home.join(".my.cnf"));
+        let files = ["/etc/my.cnf", "/etc/mysql/my.cnf"].map(PathBuf::from).into_iter().chain(home);
+        let includes: String = files
+            .filter(|file| is_plain(file) && file.is_file())
+            .map(|file| format!("!include {}\n", file.display()))
+            .collect();
+        let escaped: String = password
+            .chars()
+            .map(|c| match c {
+                '\\' | '"' => format!("\\{c}"),
+                '\n' => "\\n".to_owned(),
+                '\r' => "\\r".to_owned(),
+                '\t' => "\\t".to_owned(),
+                c => c.to_string(),
+            })
+            .collect();
+        format!("{includes}[client]\npassword=\"{escaped}\"\n")
+    }
+
+    /// Asks the server: the rows of one statement, in text. NULL reads as `NULL`.
+    pub(crate) fn rows(&self, sql: &str) -> Result<Vec<Vec<String>>> {
+        let args = [
+            "--batch".to_owned(),
+            "--skip-column-names".to_owned(),
+            "--skip-reconnect".to_owned(),
+            "--default-character-set=utf8mb4".to_owned(),
+            format!("--connect-timeout={}", self.options.connect_timeout),
+            format!("--execute={sql}"),
+        ];
+        let limit = PATIENCE + Duration::from_secs(self.options.connect_timeout.into());
+        let tool = self.with_args(self.client()?, &args).time_limit(limit);
+        let (_, answer) = tool.output(self.cx).map_err(explained)?;
+        let answer = String::from_utf8_lossy(&answer);
+        Ok(answer.lines().map(|line| line.split('\t').map(unescaped).collect()).collect())
+    }
+
+    /// Where TLS is asked for, proves that it is there: older tools of MariaDB go on without it when a server has none.
+    pub(crate) fn prove_tls(&self) -> Result<()> {
+        if !matches!(self.options.tls, Some(Tls::Require | Tls::Verify)) {
+            return Ok(());
+        }
+        let status = self.rows("SHOW SESSION STATUS LIKE 'Ssl_cipher'")?;
+        if status.first().is_some_and(|row| row.get(1).is_some_and(|cipher| !cipher.is_empty())) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unavailable, "the connection isn't encrypted, and `tls` asks for it")
+            .hint("The server has no TLS: set `ssl_cert` and `ssl_key` there."))
+    }
+
+    /// The first column of the rows.
+    pub(crate) fn column(&self, sql: &str) -> Result<Vec<String>> {
+        Ok(self.rows(sql)?.into_iter().filter_map(|row| row.into_iter().next()).collect())
+    }
+
+    /// Runs statements, in a database or none.
+    pub(crate) fn run(&self, database: Option<&str>, statements: &[u8]) -> Result<()> {
+        if statements.is_empty() {
+            return Ok(());
+        }
+        let patience = format!(
+            "SET SESSION lock_wait_timeout = {0}, innodb_lock_wait_timeout = {0}, foreign_key_checks = 0;\n",
+            self.options.lock_timeout
+        );
+        let script = [patience.as_bytes(), statements].concat();
+        self.loader(database, &[])?.load(self.cx, script.as_slice()).map_err(explained)?;
+        Ok(())
+    }
+
+    /// The client, made safe to be fed with what was stored.
+    ///
+    /// `--binary-mode` leaves it no command but `delimiter` and `\C`, the sandbox none that reaches a file or a program, and
+    /// the server can't ask it for one.
+    pub(crate) fn loader(&self, database: Option<&str>, more: &[String]) -> Result<Tool> {
+        let mut args: Vec<String> = more.to_vec();
+        args.extend(
+            [
+                "--batch",
+                "--binary-mode",
+                "--comments",
+                "--local-infile=0",
+                "--skip-force",
+                "--skip-reconnect",
+                "--skip-named-commands",
+                "--max-allowed-packet=1G",
+                "--default-character-set=utf8mb4",
+            ]
+            .map(str::to_owned),
+        );
+        args.push(format!("--connect-timeout={}", self.options.connect_timeout));
+        if self.has_sandbox()? {
+            args.push("--sandbox".to_owned());
+        }
+        args.extend(database.map(|database| format!("--database={database}")));
+        Ok(self.with_args(self.client()?, &args))
+    }
+
+    /// Whether the client knows `--sandbox`.
+    pub(crate) fn has_sandbox(&self) -> Result<bool> {
+        self.knows(self.client()?, "--sandbox")
+    }
+
+    /// Whether a program names an option in its help.
+    pub(crate) fn knows(&self, tool: Tool, option: &str) -> Result<bool> {
+        let tool = self.with_args(tool, &["--help"]).time_limit(PATIENCE);
+        let (_, help) = tool.output(self.cx).map_err(explained)?;
+        let help = String::from_utf8_lossy(&help);
+        Ok(help.split(|c: char| c.is_whitespace() || c == '=' || c == '[').any(|word| word == option))
+    }
+}
+
+/// A command whose last word is another program of the same family; none if there is no command.
+fn swapped(
+    command: &[String],
+    roles: impl Fn(&'static str, &'static str) -> (&'static str, &'static str),
+) -> Option<Vec<String>> {
+    let (last, before) = command.split_last()?;
+    let folder = last.rfind('/').map_or("", |at| &last[..=at]);
+    let name = &last[folder.len()..];
+    let other =
+        PROGRAMS.into_iter().map(|(dump, client)| roles(dump, client)).find(|(from, _)| *from == name)?;
+    let mut command = before.to_vec();
+    command.push(format!("{folder}{}", other.1));
+    Some(command)
+}
+
+/// A path that an option file can name.
+fn is_plain(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| !path.contains(['\n', '\r']))
+}
+
+/// A column as the client's batch mode escapes it.
+fn unescaped(field: &str) -> String {
+    let mut text = String::with_capacity(field.len());
+    let mut chars = field.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some('n') => text.push('\n'),
+                Some('t') => text.push('\t'),
+                Some('0') => text.push('\0'),
+                Some(other) => text.push(other),
+                None => text.push('\\'),
+            },
+            c => text.push(c),
+        }
+    }
+    text
+}

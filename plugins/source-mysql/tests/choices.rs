@@ -1,0 +1,195 @@
+//! The options: which tables, which programs, which rights.
+
+mod common;
+
+use std::path::Path;
+
+use serde_json::json;
+use windlass_plugin_api::{ErrorKind, RestoreMode, Source};
+use windlass_test_servers::MariaDb;
+
+use common::{backup, host, how, open, options, restore, script, taken, with};
+
+const SHOP: &str = "create database shop; use shop; create table orders (a int); create table orders_old (a int);
+    create table logs (a int); insert into orders values (1); insert into logs values (2);
+    create view v as select * from orders; create trigger tr before insert on orders for each row set new.a = 1;
+    create procedure pr() select 1; create event e on schedule every 1 day do delete from logs;";
+
+fn tables(server: &MariaDb, more: serde_json::Value) -> String {
+    let (contents, input) = taken(server, with(options(server, "shop"), more));
+    let to = common::server();
+    restore(&to, options(&to, "copy"), &input, &how(&contents, RestoreMode::Fail)).1.unwrap();
+    let tables = to.sql("copy", "show tables").replace('\n', " ");
+    let rows = match tables.contains("logs") {
+        true => to.sql("copy", "select count(*) from logs"),
+        false => "no".to_owned(),
+    };
+    let code = to.sql(
+        "",
+        "select (select count(*) from information_schema.triggers where trigger_schema = 'copy') +
+        (select count(*) from information_schema.routines where routine_schema = 'copy') +
+        (select count(*) from information_schema.events where event_schema = 'copy')",
+    );
+    format!("{tables}; {rows} logs, {code} pieces of code")
+}
+
+#[test]
+fn tables_are_chosen_by_globs_and_an_unknown_name_is_an_error() {
+    let server = common::server();
+    server.sql("", SHOP);
+    for (more, wanted) in [
+        (json!({}), "logs orders orders_old v; 1 logs, 3 pieces of code"),
+        (json!({ "exclude": ["orders_*", "v"] }), "logs orders; 1 logs, 3 pieces of code"),
+        (json!({ "include": ["orders*"], "exclude": ["orders_old"] }), "orders; no logs, 3 pieces of code"),
+        (json!({ "exclude_data": ["log?"] }), "logs orders orders_old v; 0 logs, 3 pieces of code"),
+        (
+            json!({ "triggers": false, "routines": false, "events": false }),
+            "logs orders orders_old v; 1 logs, 0 pieces of code",
+        ),
+    ] {
+        assert_eq!(tables(&server, more.clone()), wanted, "{more}");
+    }
+    for more in
+        [json!({ "exclude": ["ordres"] }), json!({ "include": ["x*"] }), json!({ "exclude_data": ["["] })]
+    {
+        let (result, _) = backup(&server, with(options(&server, "shop"), more));
+        assert_eq!(result.unwrap_err().kind, ErrorKind::Config);
+    }
+}
+
+#[test]
+fn every_database_of_a_server_is_discovered_but_its_own() {
+    let server = common::server();
+    server.sql("", "create database `a b`; create database shop");
+    let items =
+        open(json!({ "url": server.url_with_password("") })).discover(&host(&server).context()).unwrap();
+    let names: Vec<&str> = items.iter().map(|item| item.name.as_str()).collect();
+    assert_eq!(names, ["a b", "shop"]);
+    assert_eq!(items[0].options["database"], "a b");
+}
+
+#[test]
+fn commands_elsewhere_work_through_a_shell_as_well_as_without_one() {
+    let (server, folder) = (common::server(), tempfile::tempdir().unwrap());
+    server.sql("", SHOP);
+    common::own_file(&server, folder.path());
+    let login = format!("export HOME={}", folder.path().display());
+    // As `ssh host words…` does it: a shell over there reads the words joined.
+    let ssh = script(folder.path(), "ssh", &format!("#!/bin/sh\nshift\n{login}\nexec sh -c \"$*\"\n"));
+    let docker = script(folder.path(), "docker", &format!("#!/bin/sh\nshift 2\n{login}\nexec \"$@\"\n"));
+    let run = |program: &Path, more: &[&str]| {
+        let command = |last: &'static str| [&[program.to_str().unwrap()], more, &[last]].concat();
+        let from = json!({ "user": "root", "database": "shop", "dump_command": command("mariadb-dump") });
+        let (contents, input) = taken(&server, from);
+        let to =
+            json!({ "user": "root", "database": "it's `a` copy", "restore_command": command("mariadb") });
+        restore(&server, to, &input, &how(&contents, RestoreMode::Fail)).1.unwrap();
+        assert_eq!(server.sql("it's `a` copy", "select * from v"), "1");
+        server.sql("", "drop database `it's ``a`` copy`");
+    };
+    run(&ssh, &["db1"]);
+    run(&docker, &["exec", "db"]);
+}
+
+/// The statements of the page's section, as a reader would copy them.
+fn documented(section: &str) -> String {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/sources/mysql.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let behind = page.split(&format!("### {section}\n")).nth(1).unwrap();
+    behind.split("```sql\n").nth(1).unwrap().split("```").next().unwrap().to_owned()
+}
+
+#[test]
+fn the_documented_accounts_can_do_their_work_and_no_more() {
+    let server = common::server();
+    server.sql("", SHOP);
+    server.sql("", "create database other; create table other.t (a int)");
+    server.sql("", &documented("The account that backs up"));
+    server.sql("", &documented("The account that restores"));
+    let as_user = |user: &str| json!({ "user": user, "password": "change me" });
+    let reader = with(options(&server, "shop"), as_user("windlass"));
+    let cx = host(&server).context();
+    assert_eq!(open(reader.clone()).probe(&cx).unwrap().missing, Vec::<String>::new());
+    let wanted = common::dump(&server, "shop");
+    let (contents, input) = taken(&server, reader.clone());
+    assert_eq!(contents.left_out, Vec::<String>::new());
+    server.sql("shop", "drop table orders_old; update logs set a = 9; create procedure pr2() select 2");
+    let writer =
+        with(options(&server, "shop"), with(as_user("windlass_restore"), json!({ "definer": "drop" })));
+    let (target, restored) = restore(&server, writer, &input, &how(&contents, RestoreMode::Replace));
+    assert!(target.unwrap().atomic);
+    restored.unwrap_or_else(|error| panic!("{error:?} {}", server.log()));
+    let plain = |text: String| text.replace("`windlass_restore`@`%`", "`root`@`localhost`");
+    assert_eq!(plain(common::dump(&server, "shop")), wanted);
+    let denied = restore(
+        &server,
+        with(reader, json!({ "database": "other" })),
+        &input,
+        &how(&contents, RestoreMode::Replace),
+    );
+    assert!(denied.1.is_err());
+    assert_eq!(server.sql("other", "show tables"), "t");
+}
+
+#[test]
+fn rights_that_are_missing_are_told_and_leave_the_snapshot_incomplete() {
+    let server = common::server();
+    server.sql("", SHOP);
+    server.sql("", "create user poor identified by 'poor-secret'; grant select, show view on shop.* to poor");
+    let poor =
+        with(options(&server, "shop"), json!({ "user": "poor", "password": "poor-secret", "events": false }));
+    let missing = open(poor.clone()).probe(&host(&server).context()).unwrap().missing;
+    assert!(missing.iter().any(|text| text.starts_with("`TRIGGER`")), "{missing:?}");
+    assert!(missing.iter().any(|text| text.contains("mysql.proc")), "{missing:?}");
+    let (contents, _) = backup(&server, poor);
+    assert_eq!(contents.unwrap().left_out, missing);
+}
+
+#[test]
+fn without_the_right_to_a_sibling_a_restore_is_not_atomic_and_says_so() {
+    let server = common::server();
+    server.sql("", "create database shop; create table shop.t (a int); insert into shop.t values (1)");
+    let (contents, input) = taken(&server, options(&server, "shop"));
+    server.sql(
+        "",
+        "create user one identified by 'one-secret'; grant all on shop.* to one; delete from shop.t",
+    );
+    let one = with(options(&server, "shop"), json!({ "user": "one", "password": "one-secret" }));
+    let (target, restored) = restore(&server, one, &input, &how(&contents, RestoreMode::Replace));
+    let target = target.unwrap();
+    assert!(!target.atomic && target.effects.iter().any(|e| e.contains("not atomic")), "{target:?}");
+    restored.unwrap();
+    assert_eq!(server.sql("shop", "select a from t"), "1");
+}
+
+#[test]
+fn tls_is_asked_for_and_proved() {
+    let folder = tempfile::tempdir().unwrap();
+    let make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1 \
+        -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem 2>/dev/null && chmod -R a+rX .";
+    assert!(
+        std::process::Command::new("sh")
+            .args(["-c", make])
+            .current_dir(folder.path())
+            .status()
+            .unwrap()
+            .success()
+    );
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let secure = common::server_with(&[
+        &format!("--ssl-cert={}", path("cert.pem")),
+        &format!("--ssl-key={}", path("key.pem")),
+        "--require-secure-transport=on",
+    ]);
+    let plain = common::server();
+    for server in [&secure, &plain] {
+        server.sql("", SHOP);
+    }
+    let run = |server: &MariaDb, more| backup(server, with(options(server, "shop"), more)).0;
+    run(&secure, json!({ "tls": "require" })).unwrap();
+    run(&secure, json!({ "tls": "verify", "tls_ca": path("cert.pem") })).unwrap();
+    run(&secure, json!({ "tls": "verify" })).unwrap_err();
+    run(&secure, json!({ "tls": "disable" })).unwrap_err();
+    run(&plain, json!({ "tls": "disable" })).unwrap();
+    run(&plain, json!({ "tls": "require" })).unwrap_err();
+}

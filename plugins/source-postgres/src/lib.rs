@@ -1,0 +1,118 @@
+//! Windlass source: PostgreSQL databases.
+//!
+//! A backup is `pg_dump`'s archive or SQL text, of one moment, by the installed `pg_dump` that fits the server. A restore
+//! fills an empty database in one transaction, or a sibling that takes the old database's name when it is whole.
+//!
+//! `backup` and `restore` are the two flows; `server` is how a server is reached, `facts` what it is asked, `toc` what an
+//! archive says of itself, `script` how text is kept from running commands.
+
+use windlass_plugin_api::{
+    Contents, Context, Inputs, Item, Outputs, Plugin, Probe, RestoreOptions, Restored, Result, Source,
+    Target, export_plugin,
+};
+
+mod backup;
+mod facts;
+mod globals;
+mod grants;
+mod held;
+mod load;
+mod only;
+mod options;
+mod preflight;
+mod programs;
+mod restore;
+mod script;
+mod select;
+mod server;
+mod sibling;
+mod target;
+mod toc;
+mod url;
+mod words;
+
+pub use options::{Format, Keep, Options, SslMode};
+
+export_plugin! {
+    source Postgres {
+        "name": "postgres",
+        "summary": "PostgreSQL databases",
+        "schemes": ["postgres", "postgresql"],
+        "aliases": ["postgresql"],
+        "reads": ["pg-custom/1", "pg-plain/1", "pg-globals/1"],
+        "writes": ["pg-custom/1", "pg-plain/1", "pg-globals/1"],
+    }
+    options: "../options.schema.json"
+}
+
+/// The stream format of `pg_dump`'s archives.
+pub const CUSTOM: &str = "pg-custom/1";
+
+/// The stream format of `pg_dump`'s SQL text.
+pub const PLAIN: &str = "pg-plain/1";
+
+/// The stream format of `pg_dumpall --globals-only`.
+pub const GLOBALS_FORMAT: &str = "pg-globals/1";
+
+/// The stream that holds the database.
+const DATA: &str = "data";
+
+/// The stream that holds roles and tablespaces.
+const GLOBALS: &str = "globals";
+
+/// The source.
+pub struct Postgres {
+    options: Options,
+}
+
+impl Plugin for Postgres {
+    type Options = Options;
+
+    fn new(options: Options, _: &Context) -> Result<Self> {
+        options.judge()?;
+        Ok(Self { options })
+    }
+}
+
+impl Source for Postgres {
+    fn probe(&mut self, cx: &Context) -> Result<Probe> {
+        backup::probe(cx, &self.options)
+    }
+
+    fn discover(&mut self, cx: &Context) -> Result<Vec<Item>> {
+        let options = Options { database: None, ..self.options.clone() };
+        let server = server::Server::new(cx, &options, programs::Side::Backup)?;
+        let from = server.database().unwrap_or(&options.maintenance_database);
+        let names = facts::databases(cx, &server, Some(from))?;
+        let item = |name: String| Item {
+            options: [("database".to_owned(), name.clone().into())].into_iter().collect(),
+            name,
+            ..Item::default()
+        };
+        Ok(names.into_iter().map(item).collect())
+    }
+
+    fn backup(&mut self, cx: &Context, out: &dyn Outputs) -> Result<Contents> {
+        backup::backup(cx, &self.options, out)
+    }
+
+    fn target(&mut self, cx: &Context, how: &RestoreOptions) -> Result<Target> {
+        target::target(cx, &self.options, how)
+    }
+
+    fn restore(&mut self, cx: &Context, input: &dyn Inputs, how: &RestoreOptions) -> Result<Restored> {
+        restore::restore(cx, &self.options, input, how)
+    }
+
+    fn by_hand(&self, stream: &str, contents: &Contents) -> Option<String> {
+        let detail = |key: &str| contents.details.get(key).and_then(|value| value.as_str());
+        if stream == GLOBALS {
+            return Some("psql -X --dbname=postgres".to_owned());
+        }
+        let database = words::database_argument(detail("database").unwrap_or("postgres"));
+        Some(match detail("stream_format") {
+            Some(PLAIN) => format!("psql -X -v ON_ERROR_STOP=1 --single-transaction {database}"),
+            _ => format!("pg_restore --exit-on-error --single-transaction {database}"),
+        })
+    }
+}

@@ -1,0 +1,137 @@
+//! PostgreSQL through the whole of it: the binary, the shared libraries, real servers.
+
+mod common;
+
+use std::fs;
+use std::process::Command;
+
+use common::{Sandbox, until};
+use windlass_test_servers::Postgres;
+
+/// A server with the database `shop`.
+fn server() -> Postgres {
+    let server = Postgres::start(15);
+    server.sql("postgres", "create database shop");
+    server
+}
+
+fn fill(server: &Postgres, rows: u32) {
+    server.sql(
+        "shop",
+        &format!(
+            "create table orders (id int primary key, what text); \
+             insert into orders select n, repeat(md5(n::text), 4) from generate_series(1, {rows}) n"
+        ),
+    );
+}
+
+/// Backs `shop` of one server up with zstd, as the pipeline `shop`; `copy` is the same database on the other.
+fn config(sandbox: &Sandbox, shop: &Postgres, copy: &Postgres) {
+    let source = |name: &str, server: &Postgres| {
+        let url = server.url("shop");
+        format!(
+            "[source.{name}]\nplugin = \"postgres\"\nurl = \"{url}\"\npassword = {{ file = \"password\" }}\n"
+        )
+    };
+    sandbox.write("password", shop.password());
+    sandbox.config(&format!(
+        "{}{}[pipeline.shop]\nsource = \"shop\"\nfilters = [\"zstd\"]\nstorage = [\"fs:store\"]\n",
+        source("shop", shop),
+        source("copy", copy)
+    ));
+}
+
+/// How many orders there are, and a digest of them; nothing if there is no such table.
+fn digest(server: &Postgres, database: &str) -> String {
+    match server.sql(database, "select to_regclass('orders')").as_str() {
+        "" => String::new(),
+        _ => server.sql(database, "select count(*), md5(string_agg(what, ',' order by id)) from orders"),
+    }
+}
+
+#[test]
+fn what_is_backed_up_comes_back_on_another_server_and_only_there() {
+    let (shop, copy, sandbox) = (server(), server(), Sandbox::new());
+    fill(&shop, 5000);
+    let before = digest(&shop, "shop");
+    config(&sandbox, &shop, &copy);
+    assert!(sandbox.ok(&["check", "shop"]).contains("pg_dump"));
+    sandbox.ok(&["backup"]);
+    shop.sql("shop", "delete from orders where id > 10");
+    let later = digest(&shop, "shop");
+    sandbox.ok(&["restore", "shop", "--to", "copy", "--yes"]);
+    assert_eq!((digest(&copy, "shop"), digest(&shop, "shop")), (before.clone(), later.clone()));
+    sandbox.run(&["restore", "shop", "--to", "copy", "--yes"]).expect(12);
+    copy.sql("shop", "delete from orders");
+    sandbox.ok(&["restore", "shop", "--to", "copy", "--mode", "replace", "--yes"]);
+    assert_eq!((digest(&copy, "shop"), digest(&shop, "shop")), (before.clone(), later.clone()));
+    // A staging database of another name, on the same server.
+    sandbox.ok(&["restore", "shop", "--set", "database=staging", "--yes"]);
+    assert_eq!((digest(&shop, "staging"), digest(&shop, "shop")), (before, later));
+}
+
+#[test]
+fn a_damaged_snapshot_leaves_the_target_as_it_was() {
+    let (shop, sandbox) = (server(), Sandbox::new());
+    fill(&shop, 5000);
+    config(&sandbox, &shop, &shop);
+    sandbox.ok(&["backup"]);
+    let object = sandbox.object("shop", "data.zst");
+    let mut bytes = fs::read(&object).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&object, bytes).unwrap();
+    shop.sql("shop", "delete from orders where id > 10");
+    let before = digest(&shop, "shop");
+    for arguments in [["--mode", "replace"], ["--mode", "merge"], ["--set", "database=staging"]] {
+        let all = [&["restore", "shop", "--yes"][..], &arguments].concat();
+        sandbox.run(&all).expect(4);
+    }
+    assert_eq!(digest(&shop, "shop"), before);
+    let databases =
+        "select string_agg(datname, ' ' order by datname) from pg_database where not datistemplate";
+    assert_eq!(shop.sql("postgres", databases), "postgres shop");
+}
+
+#[test]
+fn a_restore_that_is_killed_leaves_the_old_database_and_the_next_one_works() {
+    let (shop, sandbox) = (server(), Sandbox::new());
+    fill(&shop, 100_000);
+    config(&sandbox, &shop, &shop);
+    sandbox.ok(&["backup"]);
+    let whole = digest(&shop, "shop");
+    shop.sql("shop", "delete from orders where id > 10");
+    let before = digest(&shop, "shop");
+    let arguments = ["restore", "shop", "--mode", "replace", "--yes"];
+    let mut child = sandbox.spawn(&arguments);
+    let sibling = "select count(*) from pg_stat_activity where datname like 'shop\\_new\\_%'";
+    until("the sibling is being filled", || shop.sql("postgres", sibling) != "0");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(digest(&shop, "shop"), before);
+    until("the programs have ended", || shop.sql("postgres", sibling) == "0");
+    sandbox.ok(&arguments);
+    assert_eq!(digest(&shop, "shop"), whole);
+    let left = "select count(*) from pg_database where datname like '%\\_new\\_%'";
+    assert_eq!(shop.sql("postgres", left), "0");
+}
+
+#[test]
+fn the_commands_of_restore_txt_restore_the_database() {
+    let (shop, copy, sandbox) = (server(), server(), Sandbox::new());
+    fill(&shop, 5000);
+    config(&sandbox, &shop, &copy);
+    sandbox.ok(&["backup"]);
+    let text = fs::read_to_string(sandbox.object("shop", "RESTORE.txt")).unwrap();
+    let command = text.lines().find(|line| line.contains("pg_restore")).unwrap_or_else(|| panic!("{text}"));
+    let ended = Command::new("/bin/sh")
+        .args(["-ec", command])
+        .current_dir(sandbox.object("shop", ""))
+        .env("PGHOST", copy.host())
+        .env("PGPORT", copy.port().to_string())
+        .env("PGUSER", copy.user())
+        .env("PGPASSWORD", copy.password())
+        .status()
+        .unwrap();
+    assert!(ended.success(), "{command}");
+    assert_eq!(digest(&copy, "shop"), digest(&shop, "shop"));
+}

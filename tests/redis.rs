@@ -1,0 +1,120 @@
+//! Redis through the whole of it: the binary, the shared libraries, real servers.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use common::Sandbox;
+use windlass_test_servers::Redis;
+
+const PASSWORD: &str = "hunter2-of-the-shop";
+
+fn server() -> Redis {
+    let server = Redis::start_with(&["--requirepass", PASSWORD, "--repl-diskless-sync-delay", "0"]);
+    server.cli(&["CONFIG", "SET", "loglevel", "verbose"]);
+    server
+}
+
+/// Backs `server` up with zstd, as the pipeline `shop`.
+fn config(sandbox: &Sandbox, server: &Redis, other: &Redis) {
+    let source = |name: &str, server: &Redis| {
+        let url = format!("redis://127.0.0.1:{}", server.port());
+        format!(
+            "[source.{name}]\nplugin = \"redis\"\nurl = \"{url}\"\npassword = {{ file = \"password\" }}\n"
+        )
+    };
+    sandbox.write("password", PASSWORD);
+    sandbox.config(&format!(
+        "{}{}[pipeline.shop]\nsource = \"shop\"\nfilters = [\"zstd\"]\nstorage = [\"fs:store\"]\n",
+        source("shop", server),
+        source("copy", other)
+    ));
+}
+
+/// Everything in a server, as its own digest.
+fn digest(server: &Redis) -> String {
+    let script = "local all = {} for n = 0, 3 do redis.call('SELECT', n) local keys = redis.call('KEYS', '*') table.sort(keys)
+        for _, key in ipairs(keys) do table.insert(all, n .. key .. redis.sha1hex(redis.call('DUMP', key)) .. redis.call('PEXPIRETIME', key)) end
+        end return table.concat(all, '\\n')";
+    server.cli(&["EVAL", script, "0"])
+}
+
+fn fill(server: &Redis) {
+    server.cli(&["EVAL", "for i = 1, 5000 do redis.call('SET', 'key:' .. i, string.rep(i, 20)) end", "0"]);
+    server.cli(&["-n", "2", "ZADD", "ranks", "1", "one", "2", "two"]);
+    server.cli(&["PEXPIREAT", "key:1", "4102444800123"]);
+}
+
+#[test]
+fn what_is_backed_up_comes_back_on_another_server_and_only_there() {
+    let (shop, copy, sandbox) = (server(), server(), Sandbox::new());
+    fill(&shop);
+    let before = digest(&shop);
+    config(&sandbox, &shop, &copy);
+    sandbox.ok(&["backup"]);
+    shop.cli(&["SET", "later", "than the backup"]);
+    let later = digest(&shop);
+    sandbox.ok(&["restore", "shop", "--to", "copy", "--yes"]);
+    assert_eq!((digest(&copy), digest(&shop)), (before.clone(), later.clone()));
+    // Both have something now: refused by default, replaced on request.
+    copy.cli(&["SET", "mine", "x"]);
+    sandbox.run(&["restore", "shop", "--to", "copy", "--yes"]).expect(12);
+    assert_eq!(copy.cli(&["GET", "mine"]), "x");
+    sandbox.ok(&["restore", "shop", "--to", "copy", "--mode", "replace", "--yes"]);
+    assert_eq!((digest(&copy), digest(&shop)), (before, later));
+}
+
+#[test]
+fn the_commands_of_restore_txt_make_a_file_that_a_server_starts_from() {
+    let (shop, sandbox) = (server(), Sandbox::new());
+    fill(&shop);
+    config(&sandbox, &shop, &shop);
+    sandbox.ok(&["backup"]);
+    let text = fs::read_to_string(sandbox.object("shop", "RESTORE.txt")).unwrap();
+    let command = text.lines().find(|line| line.contains("> dump.rdb")).unwrap_or_else(|| panic!("{text}"));
+    let folder = sandbox.object("shop", "");
+    let ended = Command::new("/bin/sh").args(["-ec", command]).current_dir(&folder).status().unwrap();
+    assert!(ended.success(), "{command}");
+    assert_eq!(digest(&Redis::start_from(&folder.join("dump.rdb"))), digest(&shop));
+}
+
+#[test]
+fn an_rdb_file_is_restored_to_a_stopped_server_and_from_a_bare_file() {
+    let (shop, copy, sandbox) = (server(), server(), Sandbox::new());
+    fill(&shop);
+    config(&sandbox, &shop, &copy);
+    sandbox.ok(&["backup"]);
+    let file = sandbox.path("dump.rdb");
+    let set = format!("rdb_file={}", file.display());
+    sandbox.ok(&["restore", "shop", "--to", "copy", "--set", &set, "--yes"]);
+    assert_eq!(digest(&Redis::start_from(&file)), digest(&shop));
+    let input = ["restore", "--input", path(&file), "--to", "copy", "--yes"];
+    sandbox.ok(&input);
+    assert_eq!(digest(&copy), digest(&shop));
+}
+
+#[test]
+fn the_password_stands_nowhere_and_a_wrong_one_makes_no_snapshot() {
+    let (shop, sandbox) = (server(), Sandbox::new());
+    fill(&shop);
+    config(&sandbox, &shop, &shop);
+    let said = sandbox.run(&["-vv", "backup"]).expect(0);
+    let wrong = "planted-wrong-password";
+    sandbox.write("password", wrong);
+    let failed = sandbox.run(&["-vv", "backup"]).expect(1);
+    assert!(failed.stderr.contains("WRONGPASS"), "{}", failed.stderr);
+    for text in [said.stdout, said.stderr, failed.stdout, failed.stderr] {
+        assert!(!text.contains(PASSWORD) && !text.contains(wrong), "{text}");
+    }
+    for name in sandbox.files("store") {
+        let bytes = fs::read(sandbox.path("store").join(&name)).unwrap();
+        assert!(!bytes.windows(PASSWORD.len()).any(|part| part == PASSWORD.as_bytes()), "{name}");
+    }
+    assert_eq!(sandbox.listed().len(), 1);
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}

@@ -1,0 +1,28 @@
+//! Real database servers for the tests.
+//!
+//! Each is started for one test, on a free port of the loopback address and with a temporary data folder, and is gone
+//! with its folder when the value is dropped, or when the test process dies, however it dies. A server of the machine
+//! that happens to run is never used.
+//!
+//! ```no_run
+//! let server = windlass_test_servers::Postgres::start(17);
+//! server.sql("postgres", "create database shop");
+//! assert_eq!(server.sql("shop", "select 1 + 1"), "2");
+//! ```
+//!
+//! A server that isn't installed is a failed test that says how to install it, never a skipped one. What was
+//! committed outlasts `stop` and `restart`, but not the machine: the servers don't wait for the disk.
+
+mod folder;
+mod mariadb;
+mod mongo;
+mod postgres;
+mod process;
+mod program;
+mod redis;
+mod server;
+
+pub use mariadb::MariaDb;
+pub use mongo::Mongo;
+pub use postgres::Postgres;
+pub use redis::{Redis, Valkey};
