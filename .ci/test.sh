@@ -39,7 +39,7 @@ phase_conformance() {
     if nextest; then
         cargo nextest run --workspace --no-fail-fast -E 'kind(test) and not package(windlass)'
     else
-        tests_named plugins/*/tests/*.rs plugin-api/tests/*.rs plugin-api/*/tests/*.rs plugin-api/*/tests/*/main.rs tests/plugins/*/tests/*.rs
+        tests_named plugins/*/tests/*.rs tests/servers/tests/*.rs plugin-api/tests/*.rs plugin-api/*/tests/*.rs plugin-api/*/tests/*/main.rs tests/plugins/*/tests/*.rs
     fi
 }
 
