@@ -1,7 +1,8 @@
 //! Runs what stands in examples/: every config backs up, loses what it backed up, and restores it; the plugin of another
 //! vendor is built in a target folder of its own and used.
 //!
-//! The configs name folders such as `/srv/shop`; here these lie in the sandbox.
+//! The configs name folders such as `/srv/shop`; here these lie in the sandbox. Those of servers are run in
+//! examples_servers.rs.
 
 mod common;
 
@@ -12,7 +13,8 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 6] = ["command", "everything", "files", "secrets", "sqlite", "two-storages"];
+const CONFIGS: [&str; 7] =
+    ["command", "everything", "files", "postgres", "secrets", "sqlite", "two-storages"];
 
 /// What the configs' paths begin with.
 const ROOTS: [&str; 3] = ["/srv/", "/mnt/", "/run/secrets/"];
