@@ -193,3 +193,44 @@ fn tls_is_asked_for_and_proved() {
     run(&plain, json!({ "tls": "disable" })).unwrap();
     run(&plain, json!({ "tls": "require" })).unwrap_err();
 }
+
+#[test]
+fn the_programs_are_found_under_their_older_names_too() {
+    let (server, folder) = (common::server(), tempfile::tempdir().unwrap());
+    server.sql("", SHOP);
+    for (name, real) in [("mysqldump", "/usr/bin/mariadb-dump"), ("mysql", "/usr/bin/mariadb")] {
+        std::os::unix::fs::symlink(real, folder.path().join(name)).unwrap();
+    }
+    let old = with(options(&server, "shop"), json!({ "env": { "PATH": folder.path() } }));
+    let (contents, input) = taken(&server, old.clone());
+    let copy = with(old, json!({ "database": "copy" }));
+    restore(&server, copy, &input, &how(&contents, RestoreMode::Fail)).1.unwrap();
+    assert_eq!(server.sql("copy", "select * from v"), "1");
+    let empty = tempfile::tempdir().unwrap();
+    let none = with(options(&server, "shop"), json!({ "env": { "PATH": empty.path() } }));
+    let error = backup(&server, none).0.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotFound, "{error}");
+}
+
+#[test]
+fn a_table_that_is_altered_while_the_dump_runs_fails_it() {
+    let (server, folder) = (common::server(), tempfile::tempdir().unwrap());
+    server.sql("", "create database shop; use shop; create table a (id int primary key, x text); create table b (id int primary key);
+        insert into a select seq, repeat('x', 500) from seq_1_to_40000; insert into b values (1)");
+    // Once the first table flows, the second is changed.
+    let alter = format!(
+        "MYSQL_PWD={} /usr/bin/mariadb --no-defaults -uroot --socket={} -e 'alter table shop.b add y int default 5, algorithm=copy'",
+        server.password(),
+        server.socket().display()
+    );
+    let text = format!(
+        "#!/bin/bash\nset -o pipefail\ncase \"$*\" in *--help*|*--version*) exec /usr/bin/mariadb-dump \"$@\";; esac\n\
+         /usr/bin/mariadb-dump \"$@\" | (head -c 100000; {alter}; cat)\n"
+    );
+    script(folder.path(), "mariadb-dump", &text);
+    let (result, out) =
+        backup(&server, with(options(&server, "shop"), json!({ "bin_dirs": [folder.path()] })));
+    let error = result.unwrap_err();
+    assert!(error.hint.clone().unwrap_or_default().contains("ALTER TABLE"), "{error:?}");
+    assert!(out.seen().iter().all(|(_, seen)| !seen.finished));
+}
