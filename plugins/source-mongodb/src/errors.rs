@@ -83,3 +83,37 @@ fn because(mut error: Error, cause: &str) -> Error {
     error.causes.push(cause.to_owned());
     error
 }
+
+#[cfg(test)]
+mod tests {
+    use bson::doc;
+    use mongodb::error::CommandError;
+
+    use super::*;
+
+    fn answered(code: i32, name: &str) -> Error {
+        let reply = doc! { "code": code, "codeName": name, "errmsg": "the server's words" };
+        let reply: CommandError = bson::deserialize_from_document(reply).unwrap();
+        told(&DriverKind::Command(reply).into(), "read `shop.orders`")
+    }
+
+    #[test]
+    fn a_snapshot_that_is_too_old_fails_with_what_to_do() {
+        let error = answered(239, "SnapshotTooOld");
+        assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Failed, "can't read `shop.orders`"));
+        assert!(error.hint.as_ref().unwrap().contains("minSnapshotHistoryWindowInSeconds"), "{error:?}");
+        assert!(error.to_string().contains("the server's words (code 239 SnapshotTooOld)"), "{error}");
+    }
+
+    #[test]
+    fn what_the_server_says_decides_the_kind() {
+        for (code, kind) in [
+            (13, ErrorKind::Denied),
+            (50, ErrorKind::TimedOut),
+            (11600, ErrorKind::Unavailable),
+            (2, ErrorKind::Failed),
+        ] {
+            assert_eq!(answered(code, "").kind, kind, "code {code}");
+        }
+    }
+}

@@ -89,11 +89,12 @@ fn place(entry: usize, one: &Entry) -> Result<Place> {
     let mut options = metadata.get_document("options").cloned().unwrap_or_default();
     // Servers since 4.0 know it no more, and it has no meaning outside of `local`.
     options.remove("autoIndexId");
-    // `create` takes them for the command's own words.
-    for word in ["create", "writeConcern", "comment"] {
-        if options.contains_key(word) {
-            return Err(Error::damaged(format!("the options of `{}` hold `{word}`", one.namespace())));
-        }
+    // `create` would take them for the command's own words.
+    let own = |word: &&String| {
+        word.starts_with('$') || ["create", "writeConcern", "comment", "lsid"].contains(&word.as_str())
+    };
+    if let Some(word) = options.keys().find(own) {
+        return Err(Error::damaged(format!("the options of `{}` hold `{word}`", one.namespace())));
     }
     let indexes = metadata.get_array("indexes").map_or(&[][..], Vec::as_slice);
     let indexes =
@@ -165,11 +166,10 @@ mod tests {
                 ErrorKind::Damaged
             );
         }
-        let options = r#"{"options":{"create":"other"}}"#;
-        let entries = [entry("a", "x", "collection", options)];
-        assert_eq!(
-            Places::of(&entries, &RestoreOptions::default(), None).unwrap_err().kind,
-            ErrorKind::Damaged
-        );
+        for options in [r#"{"options":{"create":"other"}}"#, r#"{"options":{"$db":"other"}}"#] {
+            let entries = [entry("a", "x", "collection", options)];
+            let error = Places::of(&entries, &RestoreOptions::default(), None).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Damaged);
+        }
     }
 }

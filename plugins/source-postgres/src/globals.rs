@@ -91,7 +91,7 @@ impl Roles {
         }
         let text = format!("{}\n{}\n", self.script, String::from_utf8_lossy(GLOBALS_END));
         let script =
-            Script::new(server.psql(), Box::new(Cursor::new(text.into_bytes())), look.about.major())?;
+            Script::new(server.psql(), Box::new(Cursor::new(text.into_bytes())), look.about.major(), None)?;
         // By stdin: a password's hash must not stand in an argument.
         let mut args: Vec<String> =
             ["-X", "-q", "-w", "-v", "ON_ERROR_STOP=1", "--single-transaction", "-f", "-"]

@@ -12,6 +12,7 @@ use windlass_plugin_api::{
 };
 
 mod backup;
+mod clear;
 mod facts;
 mod globals;
 mod grants;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use windlass_plugin_api::{Context, Error, ErrorKind, Inputs, Reader, RestoreOptions, Result};
 
+use crate::clear;
 use crate::held::Held;
 use crate::only::{self, Chosen};
 use crate::options::Keep;
@@ -50,12 +51,18 @@ impl Load {
         let format = format(input)?;
         let reader: Reader = Box::new(Held::new(input.open(DATA)?));
         match format.as_str() {
-            PLAIN => Self::text(server, look, reader, how),
+            PLAIN => Self::text(server, look, way, reader, how),
             _ => Self::archive(cx, server, look, way, reader, how, made),
         }
     }
 
-    fn text(server: &Server<'_>, look: &Look, reader: Reader, how: &RestoreOptions) -> Result<Self> {
+    fn text(
+        server: &Server<'_>,
+        look: &Look,
+        way: Way,
+        reader: Reader,
+        how: &RestoreOptions,
+    ) -> Result<Self> {
         let unsupported = |what: &str| {
             Err(Error::new(ErrorKind::Unsupported, format!("a plain dump can't be restored {what}"))
                 .hint("Back up with `format = \"custom\"`: a restore can choose from that."))
@@ -75,7 +82,7 @@ impl Load {
             return unsupported("with other owners or privileges than it was made with");
         }
         let program = server.psql().clone();
-        let script = Script::new(&program, reader, look.about.major())?;
+        let script = Script::new(&program, reader, look.about.major(), first(server, way).as_deref())?;
         Ok(Self { reader: Box::new(script), program, kind: Kind::Text, left_out: Vec::new() })
     }
 
@@ -100,14 +107,18 @@ impl Load {
         let spares_extensions = !look.about.superuser || way == Way::Over;
         let keep = |entry: &Entry| {
             let is_extension = entry.kind == "EXTENSION" && way == Way::Over;
+            // Every database has it; a dump of chosen schemas makes it all the same.
+            let makes_public = entry.kind == "SCHEMA"
+                && entry.tag == "public"
+                && entry.definition.starts_with("CREATE SCHEMA");
             let is_comment =
                 entry.kind == "COMMENT" && entry.tag.starts_with("EXTENSION ") && spares_extensions;
-            ids.contains(&entry.id) && !is_extension && !is_comment
+            ids.contains(&entry.id) && !is_extension && !is_comment && !makes_public
         };
         let kept: Vec<&Entry> = toc.entries.iter().filter(|entry| keep(entry)).collect();
         preflight::roles(cx, server, look, &kept, made)?;
         let entries = kept.len();
-        let reader = toc.reader(rest, keep, &server.options.role_map);
+        let reader = toc.reader(rest, first(server, way).as_deref(), keep, &server.options.role_map);
         Ok(Self { reader, program, kind: Kind::Archive { extensions, entries, is_part }, left_out })
     }
 
@@ -145,6 +156,11 @@ fn format(input: &dyn Inputs) -> Result<String> {
         )),
         None => Err(Error::new(ErrorKind::Unsupported, format!("the snapshot has no stream `{DATA}`"))),
     }
+}
+
+/// What is run before all else.
+fn first(server: &Server<'_>, way: Way) -> Option<String> {
+    (way == Way::Clear).then(|| clear::sql(server.options.lock_timeout))
 }
 
 /// The oldest `pg_restore` that reads the archive; and it must write what the server knows.

@@ -36,8 +36,13 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// `input`, which `pg_dump` wrote, for a server of the version `server_major`.
-    pub(crate) fn new(psql: &Found, mut input: Reader, server_major: u64) -> Result<Self> {
+    /// `input`, which `pg_dump` wrote, for a server of the version `server_major`; `first` is SQL of ours that goes before it.
+    pub(crate) fn new(
+        psql: &Found,
+        mut input: Reader,
+        server_major: u64,
+        first: Option<&str>,
+    ) -> Result<Self> {
         if !psql.restricts() {
             let message = format!(
                 "`{}` {} can't be kept from running commands that a dump holds",
@@ -51,7 +56,7 @@ impl Script {
         input.by_ref().take(HEAD as u64).read_to_end(&mut held)?;
         let mut script = Self {
             input,
-            ready: format!("\\restrict {}\n", key()?).into_bytes(),
+            ready: format!("\\restrict {}\n{}", key()?, first.unwrap_or_default()).into_bytes(),
             at: 0,
             held: Vec::new(),
             foreign_key: None,
@@ -67,11 +72,16 @@ impl Script {
         let mut fitting = Vec::with_capacity(head.len());
         let mut lines = head.split_inclusive(|byte| *byte == b'\n');
         for line in lines.by_ref() {
-            let is_preamble = line == b"\n" || line.starts_with(b"--") || line.starts_with(b"SET ");
+            let begins =
+                [&b"--"[..], b"SET ", b"SELECT pg_catalog.set_config(", b"CREATE SCHEMA ", b"ALTER SCHEMA "];
+            let is_preamble = line == b"\n" || begins.iter().any(|begin| line.starts_with(begin));
             if let Some(key) = line.strip_prefix(b"\\restrict ").filter(|_| self.foreign_key.is_none()) {
                 self.foreign_key = Some(key.trim_ascii().to_vec());
             } else if server_major < 17 && line == b"SET transaction_timeout = 0;\n" {
                 // pg_dump 17 and later write it for whatever server.
+            } else if line == b"CREATE SCHEMA public;\n" {
+                // Every database has it; a dump of chosen schemas makes it all the same.
+                fitting.extend_from_slice(b"CREATE SCHEMA IF NOT EXISTS public;\n");
             } else {
                 fitting.extend_from_slice(line);
                 if !is_preamble {

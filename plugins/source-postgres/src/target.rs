@@ -1,7 +1,7 @@
 //! What a restore would write to, and the way it would take. Reads only.
 //!
-//! Three ways: into an empty database, or among what is there, in one transaction; or into a sibling database that takes
-//! the old one's name when it is whole. `restore` walks them.
+//! In one transaction into an empty database, among what is there, or in place of it; or into a sibling database that
+//! takes the old one's name when it is whole. `restore` walks them.
 
 use windlass_plugin_api::{Context, Error, ErrorKind, RestoreMode, RestoreOptions, Result, Target};
 
@@ -19,6 +19,8 @@ pub(crate) enum Way {
     InPlace,
     /// Into the database, dropping what has the same name, in one transaction.
     Over,
+    /// Into the database, dropping all that is in it, in one transaction.
+    Clear,
     /// Into a new database, which gets the name in the end.
     Sibling,
 }
@@ -113,23 +115,19 @@ impl Look {
             .hint("Use `--mode replace`, or back up with `format = \"custom\"`.")),
             _ if how.mode == RestoreMode::Merge || !how.only.is_empty() => Ok(Way::Over),
             _ if can_swap => Ok(Way::Sibling),
-            _ => Err(self.cannot_swap(database)),
+            _ => Ok(Way::Clear),
         }
     }
 
-    fn cannot_swap(&self, database: &Database) -> Error {
-        let user = &self.about.user;
-        let why = if self.from == self.name {
+    /// Why the database isn't replaced by a swap.
+    fn why_no_swap(&self) -> &'static str {
+        if self.from == self.name {
             "no other database of the server lets it in"
-        } else if database.ours {
-            "it may not make databases"
+        } else if self.about.createdb {
+            "it isn't the database's owner"
         } else {
-            "it isn't its owner"
-        };
-        Error::new(ErrorKind::Denied, format!("`{user}` can't replace the database `{}`: {why}", self.name)).hint(format!(
-            "Restore as a superuser or the owner `{}` with `CREATEDB`, set `maintenance_database`, or use `--mode merge`.",
-            database.owner
-        ))
+            "it may not make databases"
+        }
     }
 
     /// What the restore would do.
@@ -148,6 +146,11 @@ impl Look {
                 before(name, &how.snapshot)
             )],
             (Way::InPlace, _) => vec![format!("fills `{name}` in one transaction")],
+            (Way::Clear, _) => vec![format!(
+                "drops all that is in `{name}` and fills it, in one transaction that waits for its users: `{}` can't swap databases, {}",
+                self.about.user,
+                self.why_no_swap()
+            )],
             (Way::Over, _) => vec![format!(
                 "in one transaction replaces in `{name}` what has the same names and keeps the rest"
             )],

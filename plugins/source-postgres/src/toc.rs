@@ -49,6 +49,8 @@ pub(crate) struct Toc {
     pub entries: Vec<Entry>,
     /// Bytes of an integer.
     int_size: usize,
+    /// Bytes of the place of an entry's data.
+    offset_size: usize,
     /// Where in the head the number of entries stands.
     count_at: (usize, usize),
     head: Vec<u8>,
@@ -77,18 +79,23 @@ impl Toc {
         self.entries.iter().filter(|entry| entry.kind == "EXTENSION")
     }
 
-    /// The head with only the entries that `keep` wants and roles called as `role_map` says; then the rest.
+    /// The head with only the entries that `keep` wants and roles called as `role_map` says; then the rest. `first` is SQL
+    /// that `pg_restore` runs before all else.
     ///
     /// `pg_restore` has a list for choosing entries; but that is a file, which a wrapper such as `ssh` can't see.
     pub(crate) fn reader(
         &self,
         rest: Reader,
+        first: Option<&str>,
         keep: impl Fn(&Entry) -> bool,
         role_map: &BTreeMap<String, String>,
     ) -> Reader {
         let kept: Vec<&Entry> = self.entries.iter().filter(|entry| keep(entry)).collect();
         let mut head = self.head[..self.count_at.0].to_vec();
-        self.write_int(&mut head, kept.len());
+        self.write_int(&mut head, kept.len() + usize::from(first.is_some()));
+        if let Some(sql) = first {
+            self.write_entry(&mut head, sql);
+        }
         for entry in kept {
             let owner = role_map.get(&entry.owner);
             let definition = entry.kind.contains("ACL").then(|| renamed(&entry.definition, role_map));
@@ -97,13 +104,47 @@ impl Toc {
             for (at, new) in [(entry.definition_at, definition.as_ref()), (entry.owner_at, owner)] {
                 let Some(new) = new else { continue };
                 head.extend_from_slice(&self.head[done..at.0]);
-                self.write_int(&mut head, new.len());
-                head.extend_from_slice(new.as_bytes());
+                self.write_text(&mut head, new);
                 done = at.1;
             }
             head.extend_from_slice(&self.head[done..entry.at.1]);
         }
         Box::new(Cursor::new(head).chain(rest))
+    }
+
+    /// An entry that is no object: SQL alone, in the section of definitions.
+    fn write_entry(&self, head: &mut Vec<u8>, sql: &str) {
+        let last = self.entries.iter().map(|entry| entry.id).max().unwrap_or(0);
+        self.write_int(head, usize::try_from(last).unwrap_or(0) + 1);
+        self.write_int(head, 0);
+        // Two object ids, its name, its kind.
+        ["0", "0", "windlass", "WINDLASS"].iter().for_each(|text| self.write_text(head, text));
+        self.write_int(head, 2);
+        self.write_text(head, sql);
+        self.write_text(head, "");
+        // How to copy it, schema, tablespace, access method.
+        (0..4).for_each(|_| self.write_null(head));
+        if self.version.1 >= 16 {
+            self.write_int(head, 0);
+        }
+        self.write_text(head, "");
+        self.write_text(head, "false");
+        self.write_null(head);
+        // No data.
+        head.push(3);
+        head.extend(std::iter::repeat_n(0, self.offset_size));
+    }
+
+    fn write_text(&self, head: &mut Vec<u8>, text: &str) {
+        self.write_int(head, text.len());
+        head.extend_from_slice(text.as_bytes());
+    }
+
+    /// The length -1.
+    fn write_null(&self, head: &mut Vec<u8>) {
+        let at = head.len();
+        self.write_int(head, 1);
+        head[at] = 1;
     }
 
     fn write_int(&self, head: &mut Vec<u8>, value: usize) {
@@ -162,6 +203,7 @@ impl Reading {
             server,
             entries,
             int_size: self.int_size,
+            offset_size,
             count_at,
             head: Vec::new(),
         })

@@ -197,32 +197,69 @@ fn missing_roles_are_told_mapped_made_or_left_away() {
 }
 
 #[test]
-fn who_may_not_replace_a_database_is_told_before_the_start() {
+fn who_may_not_swap_databases_replaces_in_one_transaction() {
+    let server = server();
+    server.sql(
+        "shop",
+        "create publication p for all tables; select lo_create(7); create extension pg_trgm; \
+        create function public.f(int) returns int language sql as 'select 1'; create domain public.d as int",
+    );
+    server.sql("postgres", "create role clerk login password 'geheim-c'; alter database copy owner to clerk");
+    let clerk = with(
+        options(&server, "copy"),
+        json!({ "user": "clerk", "password": "geheim-c", "owner": "drop", "lock_timeout": 1 }),
+    );
+    for format in ["custom", "plain"] {
+        let more = json!({ "format": format, "owner": "drop", "exclude": ["stock.*"], "schemas": ["public", "stock"] });
+        let taken = backup(&server, &with(options(&server, "shop"), more)).unwrap();
+        if format == "custom" {
+            restore(&server, &clerk, &taken, &how(&taken, RestoreMode::Fail)).unwrap();
+        }
+        server.sql("copy", "set role clerk; create schema mine; create table mine.t (a int); create table public.own (a int); \
+            create view public.v as select * from public.own; select lo_create(0); delete from orders");
+        let replace = how(&taken, RestoreMode::Replace);
+        let before = dumped(&server, "copy");
+        let target = source(&clerk).target(&host(&server).context(), &replace).unwrap();
+        assert!(target.atomic && target.effects[0].contains("it may not make databases"), "{target:?}");
+        let end = Fault::Error(Error::damaged("bad"));
+        let bad = taken.streams.clone().fault_in("data", taken.bytes.len() - 1, end);
+        let bad = Taken { contents: taken.contents.clone(), streams: bad, bytes: Vec::new() };
+        assert_eq!(restore(&server, &clerk, &bad, &replace).err().unwrap().message, "bad");
+        assert_eq!(dumped(&server, "copy"), before);
+        restore(&server, &clerk, &taken, &replace).unwrap();
+        let left = "select (select count(*) from orders), to_regclass('own') is null, to_regnamespace('mine') is null, \
+            (select count(*) from pg_largeobject_metadata), to_regprocedure('f(int)') is null, to_regtype('d') is null";
+        assert_eq!(server.sql("copy", left), "3000|t|t|0|f|f", "{format}");
+        // What it may not drop ends it, and all is as it was.
+        server.sql("copy", "create schema theirs; create table theirs.t (a int)");
+        let before = dumped(&server, "copy");
+        assert_eq!(restore(&server, &clerk, &taken, &replace).err().unwrap().kind, ErrorKind::Denied);
+        assert_eq!(dumped(&server, "copy"), before);
+        server.sql("copy", "drop schema theirs cascade");
+    }
+}
+
+#[test]
+fn what_one_may_not_do_is_told_before_the_start() {
     let server = server();
     let taken = taken(&server);
     server.sql("postgres", "create role clerk login password 'geheim-c'; alter database copy owner to clerk");
-    let clerk =
-        with(options(&server, "copy"), json!({ "user": "clerk", "password": "geheim-c", "owner": "drop" }));
-    restore(&server, &clerk, &taken, &how(&taken, RestoreMode::Fail)).unwrap();
+    let clerk = with(options(&server, "copy"), json!({ "user": "clerk", "password": "geheim-c" }));
     let replace = how(&taken, RestoreMode::Replace);
-    let error = source(&clerk).target(&host(&server).context(), &replace).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Denied);
-    assert!(error.to_string().contains("may not make databases"), "{error}");
     let missing = with(clerk.clone(), json!({ "database": "nowhere" }));
-    assert_eq!(
-        source(&missing).target(&host(&server).context(), &replace).unwrap_err().kind,
-        ErrorKind::Denied
-    );
+    let error = source(&missing).target(&host(&server).context(), &replace).unwrap_err();
+    assert!(error.kind == ErrorKind::Denied && error.hint.unwrap().contains("CREATEDB"));
+    let error = restore(&server, &clerk, &taken, &replace).err().unwrap();
+    assert!(error.kind == ErrorKind::Denied && error.hint.unwrap().contains("owner = \"drop\""));
     server.sql("postgres", "alter role clerk createdb");
+    let clerk = with(clerk, json!({ "owner": "drop" }));
+    server.sql("copy", "create table theirs (a int)");
     restore(&server, &clerk, &taken, &replace).unwrap();
     assert_eq!(server.sql("copy", "select count(*) from orders"), "3000");
     assert_eq!(
         server.sql("postgres", "select pg_get_userbyid(datdba) from pg_database where datname = 'copy'"),
         "clerk"
     );
-    let kept = with(clerk, json!({ "owner": "keep", "drop_before": true }));
-    let error = restore(&server, &kept, &taken, &replace).err().unwrap();
-    assert!(error.kind == ErrorKind::Denied && error.hint.unwrap().contains("owner = \"drop\""));
 }
 
 #[test]
