@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{env, io};
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{MemfdFlags, Mode, SealFlags, fchmod, fcntl_add_seals, memfd_create};
 use windlass_plugin_api::{During, Result};
 
 /// A sealed file in memory that holds `secret`, and the path under which a program that inherits it can open it, from its
@@ -18,6 +18,8 @@ use windlass_plugin_api::{During, Result};
 pub(crate) fn descriptor(secret: &[u8]) -> Result<(OwnedFd, PathBuf)> {
     let make = || -> io::Result<OwnedFd> {
         let fd = memfd_create("windlass-secret", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        // Made for everybody by the system, which some programs take for carelessness and ignore.
+        fchmod(&fd, Mode::RUSR | Mode::WUSR)?;
         let mut file = File::from(fd);
         file.write_all(secret)?;
         fcntl_add_seals(&file, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)?;

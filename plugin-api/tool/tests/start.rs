@@ -83,6 +83,8 @@ fn a_secret_comes_by_descriptor_and_can_be_read_twice_and_not_written() {
     let mut out = Vec::new();
     let error = tool.dump(&Context::default(), &mut out).unwrap_err();
     assert_eq!(out, b"hunter2hunter2");
+    // Some programs ignore a file that others could have written.
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(error.details["stderr"].as_str().unwrap().ends_with("***\n"), "{error:?}");
 }
 

@@ -141,6 +141,8 @@ impl Kind for Installation {
         argv.extend(SETTINGS.map(str::to_owned));
         argv.extend([
             format!("--datadir={folder}/data"),
+            // Two servers with one folder for temporary tables disturb each other.
+            format!("--tmpdir={folder}"),
             format!("--pid-file={folder}/pid"),
             format!("--socket={}", socket(at).display()),
             format!("--port={port}"),
