@@ -46,7 +46,7 @@ fn an_archive_goes_through_two_servers_and_comes_out_with_the_same_documents() {
     for name in ["one", "two"] {
         sandbox.ok(&["restore", name, "--output", &format!("{name}.archive")]);
     }
-    let [one, two] = ["one", "two"].map(|name| fs::read(sandbox.path(&format!("{name}.archive"))).unwrap());
+    let [one, two] = ["one", "two"].map(|name| fs::read(sandbox.path(format!("{name}.archive"))).unwrap());
     assert!(one.len() > 1000);
     assert!(documents(&one) == documents(&two), "other documents came out of the second server");
     // A damaged last byte reaches no server.
