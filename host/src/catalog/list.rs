@@ -55,28 +55,37 @@ impl<'a> Catalog<'a> {
             if below.iter().any(|folder| folder.parse::<SnapshotId>().is_ok()) {
                 pipelines.push(name.clone());
             }
-            let items = below.into_iter().filter(|folder| folder.parse::<SnapshotId>().is_err());
-            pipelines
-                .extend(items.map(|item| format!("{name}/{item}")).filter(|name| is_pipeline_name(name)));
+            pipelines.extend(items(&name, &below));
         }
         Ok(pipelines)
     }
 
-    /// The pipeline, and the items of its `each`, as far as there are snapshots of them.
-    pub fn with_items(&self, host: &str, pipeline: &str) -> Result<Vec<String>> {
-        let mut all = vec![pipeline.to_owned()];
-        if !pipeline.contains('/') {
-            let below = self.folders(&pipeline_prefix(host, pipeline))?;
-            let items = below.into_iter().filter(|folder| folder.parse::<SnapshotId>().is_err());
-            all.extend(items.map(|item| format!("{pipeline}/{item}")).filter(|name| is_pipeline_name(name)));
+    /// The snapshots of a pipeline and of the items of its `each`, or those of every pipeline of `host`.
+    pub fn everything(&self, host: &str, pipeline: Option<&str>) -> Result<Vec<Found>> {
+        let names = match pipeline {
+            Some(name) => vec![name.to_owned()],
+            None => self.folders(&format!("{host}/"))?,
+        };
+        let mut all = Vec::new();
+        for name in names.iter().filter(|name| is_pipeline_name(name)) {
+            let below = self.folders(&pipeline_prefix(host, name))?;
+            all.extend(self.found(host, name, &below)?);
+            for item in items(name, &below) {
+                all.extend(self.snapshots(host, &item)?);
+            }
         }
         Ok(all)
     }
 
     /// The snapshots of a pipeline, oldest first. Folders without a manifest aren't snapshots.
     pub fn snapshots(&self, host: &str, pipeline: &str) -> Result<Vec<Found>> {
+        self.found(host, pipeline, &self.folders(&pipeline_prefix(host, pipeline))?)
+    }
+
+    /// The snapshots among the `folders` of a pipeline.
+    fn found(&self, host: &str, pipeline: &str, folders: &[String]) -> Result<Vec<Found>> {
         let mut found = Vec::new();
-        for folder in self.folders(&pipeline_prefix(host, pipeline))? {
+        for folder in folders {
             let Ok(id) = folder.parse::<SnapshotId>() else { continue };
             self.cx.go_on()?;
             let key = SnapshotKey { host: host.to_owned(), pipeline: pipeline.to_owned(), id };
@@ -215,4 +224,10 @@ fn only_one<'f>(found: &'f [Found], prefix: &str) -> Outcome<Option<&'f Found>> 
         .hint("Write more of it."));
     }
     Ok(first)
+}
+
+/// The items of an `each` among the folders of `pipeline`.
+fn items(pipeline: &str, folders: &[String]) -> impl Iterator<Item = String> {
+    let items = folders.iter().filter(|folder| folder.parse::<SnapshotId>().is_err());
+    items.map(move |item| format!("{pipeline}/{item}")).filter(|name| is_pipeline_name(name))
 }

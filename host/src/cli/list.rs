@@ -65,13 +65,7 @@ fn everything(
     };
     let mut all = Vec::new();
     for host in hosts {
-        let pipelines = match wanted {
-            Some(reference) => catalog.with_items(&host, &reference.pipeline)?,
-            None => catalog.pipelines(&host)?,
-        };
-        for pipeline in pipelines {
-            all.extend(catalog.snapshots(&host, &pipeline)?);
-        }
+        all.extend(catalog.everything(&host, wanted.map(|reference| reference.pipeline.as_str()))?);
     }
     Ok(all)
 }

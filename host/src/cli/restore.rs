@@ -15,7 +15,7 @@ use windlass_plugin_api::{During, Kind, RawName, Reader, RestoreMode};
 
 use super::args::{AdHoc, Mode, Restore};
 use super::ask;
-use super::session::{Session, item_options};
+use super::session::{Session, base, item_options};
 use crate::catalog::Manifest;
 use crate::catalog::snapshot::SnapshotId;
 use crate::config::{Located, Selection, set, set_text};
@@ -77,7 +77,7 @@ fn target(
     let (name, key) = match (&arguments.to, manifest) {
         (Some(to), _) => (Located::from_command_line(to.clone()), "source".to_owned()),
         (None, Some(manifest)) => {
-            let base = manifest.pipeline.split('/').next().unwrap_or_default();
+            let base = base(&manifest.pipeline);
             let pipeline = session.config.pipelines.get(base).ok_or_else(|| {
                 let message =
                     format!("the config has no pipeline `{base}`, so where should this be restored to?");

@@ -254,7 +254,7 @@ impl Session {
 }
 
 /// The pipeline that `name` is, or is an item of.
-fn base(name: &str) -> &str {
+pub fn base(name: &str) -> &str {
     name.split('/').next().unwrap_or(name)
 }
 

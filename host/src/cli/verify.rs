@@ -59,13 +59,6 @@ pub fn run(session: &Session, arguments: &Verify) -> Outcome<Exit> {
 
 /// All of the pipeline that `reference` names; without one, of every pipeline of `host`.
 fn snapshots(catalog: &Catalog<'_>, reference: Option<&Reference>, host: &str) -> Result<Vec<Found>> {
-    let Some(reference) = reference else {
-        let pipelines = catalog.pipelines(host)?;
-        let all = pipelines.iter().map(|pipeline| catalog.snapshots(host, pipeline));
-        return Ok(all.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect());
-    };
-    let host = reference.host.as_deref().unwrap_or(host);
-    let pipelines = catalog.with_items(host, &reference.pipeline)?;
-    let all = pipelines.iter().map(|pipeline| catalog.snapshots(host, pipeline));
-    Ok(all.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    let host = reference.and_then(|reference| reference.host.as_deref()).unwrap_or(host);
+    catalog.everything(host, reference.map(|reference| reference.pipeline.as_str()))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use windlass_plugin_api::Kind;
 
-use super::Session;
+use super::{Session, base};
 use crate::catalog::{Catalog, Manifest, Reference, When};
 use crate::config::{Located, Selection};
 use crate::exit::{Exit, Failure, Outcome};
@@ -19,8 +19,7 @@ impl Session {
         if let Some(storage) = storage {
             return self.given_storages(&[storage.to_owned()]);
         }
-        let pipeline =
-            pipeline.and_then(|name| self.config.pipelines.get(name.split('/').next().unwrap_or(name)));
+        let pipeline = pipeline.and_then(|name| self.config.pipelines.get(base(name)));
         let mut chosen = match pipeline {
             Some(pipeline) => self.storages_of(pipeline)?,
             None => {
@@ -44,8 +43,7 @@ impl Session {
 
     /// An error unless the config has the pipeline: of one that nobody knows it isn't enough to say that it is empty.
     pub fn know_pipeline(&self, name: &str) -> Outcome<()> {
-        let base = name.split('/').next().unwrap_or(name);
-        let known = self.config.pipeline(base).map(|_| ());
+        let known = self.config.pipeline(base(name)).map(|_| ());
         known.map_err(|problem| {
             let failure = Failure { exit: Exit::NotFound, ..Failure::from(problem) };
             failure.hint("See what there is with `windlass list --all-hosts`.")
