@@ -30,12 +30,11 @@ impl Each {
             return None;
         };
         let (option, origin) = ((*option).clone(), field.key.clone());
-        let patterns = patterns(fields, &option);
-        if patterns.is_empty() {
+        let wanted = patterns(fields, &option);
+        if wanted.is_empty() {
             return None;
         }
-        let except = patterns_of_except(fields);
-        Some(Self { option, origin, patterns, except })
+        Some(Self { option, origin, patterns: wanted, except: patterns(fields, EXCEPT) })
     }
 
     /// Whether the item of this name is one of them.
@@ -45,10 +44,7 @@ impl Each {
     }
 }
 
-fn patterns_of_except(fields: &mut Fields<'_, '_>) -> Vec<Pattern> {
-    if fields.table.contains_key(EXCEPT) { patterns(fields, EXCEPT) } else { Vec::new() }
-}
-
+/// Those of `key`; none if it isn't there.
 fn patterns(fields: &mut Fields<'_, '_>, key: &str) -> Vec<Pattern> {
     let mut patterns = Vec::new();
     for text in fields.strings(key) {
