@@ -105,3 +105,26 @@ fn of_a_mariadb_server_every_database_but_its_own_is_a_snapshot() {
     sandbox.ok(&["restore", "fleet/0.Blog.202", "--mode", "replace", "--yes"]);
     assert_eq!((rows("Blog 2"), rows("shop")), (before, other));
 }
+
+#[test]
+fn of_two_hundred_databases_one_broken_fails_alone() {
+    let server = MariaDb::start();
+    let make = |number: u32| {
+        format!("create database db{number}; create table db{number}.item select {number} as id;\n")
+    };
+    server.sql("", &(1..=200).map(make).collect::<String>());
+    // A view of what is no more: no program can dump that.
+    server
+        .sql("db77", "create table gone (id int); create view broken as select * from gone; drop table gone");
+    let sandbox = Sandbox::new();
+    let login = (server.port(), server.user(), server.password());
+    config(&sandbox, "mysql", login, "max_runs = 2", "{ database = \"*\" }");
+    let ran = sandbox.run(&["backup", "fleet", "--jobs", "8"]).expect(1);
+    assert!(ran.stderr.contains("fleet/db77: "), "{}", ran.stderr);
+    let listed = sandbox.listed();
+    assert_eq!(listed.len(), 199, "{listed:?}");
+    assert!(!listed.iter().any(|name| name.contains("/db77@")), "{listed:?}");
+    server.sql("db200", "delete from item");
+    sandbox.ok(&["restore", "fleet/db200", "--mode", "replace", "--yes"]);
+    assert_eq!(server.sql("db200", "select id from item"), "200");
+}
