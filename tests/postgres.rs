@@ -71,6 +71,37 @@ fn what_is_backed_up_comes_back_on_another_server_and_only_there() {
 }
 
 #[test]
+fn sessions_in_the_way_of_a_restore_are_ended_by_force_alone() {
+    let (shop, copy, sandbox) = (server(), server(), Sandbox::new());
+    fill(&shop, 10);
+    fill(&copy, 3);
+    config(&sandbox, &shop, &copy);
+    sandbox.ok(&["backup"]);
+    let mut session = Command::new(copy.bin_dir().join("psql"))
+        .args([
+            "-X",
+            "-q",
+            "-d",
+            &copy.url("shop"),
+            "-c",
+            "set application_name = 'the shop'; select pg_sleep(120)",
+        ])
+        .env("PGPASSWORD", copy.password())
+        .spawn()
+        .unwrap();
+    let connected = "select count(*) from pg_stat_activity where application_name = 'the shop'";
+    until("the session", || copy.sql("postgres", connected) == "1");
+    let restore = ["restore", "shop", "--to", "copy", "--mode", "replace", "--yes"];
+    let before = digest(&copy, "shop");
+    let refused = sandbox.run(&restore).expect(12);
+    assert!(refused.stderr.contains("the shop") && refused.stderr.contains("--force"), "{}", refused.stderr);
+    assert_eq!((digest(&copy, "shop"), copy.sql("postgres", connected)), (before, "1".to_owned()));
+    sandbox.ok(&[&restore[..], &["--force"]].concat());
+    assert_eq!(digest(&copy, "shop"), digest(&shop, "shop"));
+    assert!(!session.wait().unwrap().success(), "its session was ended");
+}
+
+#[test]
 fn a_damaged_snapshot_leaves_the_target_as_it_was() {
     let (shop, sandbox) = (server(), Sandbox::new());
     fill(&shop, 5000);

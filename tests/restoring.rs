@@ -368,3 +368,14 @@ fn a_bare_stream_is_taken_from_standard_input() {
     sandbox.ok(&["restore", "--input", media.to_str().unwrap(), "--to", "files:media?target=from-file"]);
     assert_eq!(sandbox.files("from-file/media"), sandbox.files("media"));
 }
+
+#[test]
+fn a_source_without_sessions_knows_no_force() {
+    let sandbox = sandbox();
+    let ran = sandbox.run(&["restore", "shop", "--mode", "replace", "--yes", "--force"]).expect(2);
+    assert!(
+        ran.stderr.contains("--force: the source plugin `sqlite` has no option `force`"),
+        "{}",
+        ran.stderr
+    );
+}

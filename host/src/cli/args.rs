@@ -214,6 +214,9 @@ pub struct Restore {
     /// Set an option of the source that is restored to; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// End the sessions of others that stand in the way: `--set force=true`, for sources that have sessions
+    #[arg(long)]
+    pub force: bool,
     /// Restore only this (a table, a path); may be repeated
     #[arg(long, value_name = "NAME")]
     pub only: Vec<OsString>,
@@ -221,7 +224,7 @@ pub struct Restore {
     #[arg(long, value_enum, default_value = "fail")]
     pub mode: Mode,
     /// Decode the stream into this file, or to standard output, and restore nothing
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "set", "input", "mode", "dry_run"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "set", "force", "input", "mode", "dry_run"])]
     pub output: Option<PathBuf>,
     /// Look in this storage (a name or a URL)
     #[arg(long, value_name = "STORAGE")]

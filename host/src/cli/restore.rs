@@ -108,6 +108,9 @@ fn target(
     for assignment in &arguments.set {
         set(&mut entry, assignment, session.registry.as_ref())?;
     }
+    if arguments.force {
+        set(&mut entry, "force=true", session.registry.as_ref()).map_err(|problem| problem.key("--force"))?;
+    }
     let chosen = session.choose(Kind::Source, &entry, &crate::config::redact_url(&name))?;
     // Set to another place it is no longer what the pipelines read.
     let is_theirs = arguments.set.is_empty() && session.config.sources.contains_key(&name.value);

@@ -54,5 +54,5 @@ fn refuse_sessions(look: &Look) -> Result<()> {
     }
     let message = format!("`{}` is in use: {}", look.name, list(sessions));
     Err(Error::new(ErrorKind::Refused, message)
-        .hint("End the sessions that use it, or let the restore do it with `--set force=true`."))
+        .hint("End the sessions that use it, or let the restore do it with `--force`."))
 }

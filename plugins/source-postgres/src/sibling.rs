@@ -182,7 +182,7 @@ fn swap_databases(cx: &Context, server: &Server<'_>, look: &Look, swap: &str) ->
     let mut error = error.during(format!("can't swap the databases: `{}` is as it was", look.name));
     if is_in_use {
         error.kind = ErrorKind::Refused;
-        error = error.hint("End the sessions that use it, or let the restore do it with `--set force=true`.");
+        error = error.hint("End the sessions that use it, or let the restore do it with `--force`.");
     }
     Err(error)
 }

@@ -164,7 +164,7 @@ impl Look {
             effects.push(match server.options.force {
                 true => format!("ends {sessions} sessions"),
                 false => {
-                    format!("is refused while {sessions} sessions use `{name}`: end them, or set `force`")
+                    format!("is refused while {sessions} sessions use `{name}`: end them, or say `--force`")
                 }
             });
         }
