@@ -7,9 +7,8 @@ from datetime import date
 from pathlib import Path
 
 from measure import Result, middle
-from rows import RSS_LIMIT, Row
+from rows import MIB, Row
 
-MIB = 1 << 20
 HEAD = (
     "| work | against | seconds | theirs | ratio | target | |\n|---|---|---|---|---|---|---|",
     "| work | peak MiB | theirs | CPU s | theirs | stored MB | theirs | memory target | |\n|---|---|---|---|---|---|---|---|---|",
@@ -42,7 +41,7 @@ def time_line(row: Row, result: Result) -> str:
 
 def memory_line(row: Row, result: Result) -> str:
     peak = max(sample.rss for sample in result.ours)
-    good, target = peak <= RSS_LIMIT, f"≤ {RSS_LIMIT // MIB} MiB"
+    good, target = peak <= row.rss_limit, f"≤ {row.rss_limit // MIB} MiB"
     cells = [f"{peak / MIB:.0f}", "–", f"{median([s.cpu for s in result.ours]):.2f}", "–"]
     cells += [f"{result.ours[-1].stored / 1e6:.0f}" if result.ours[-1].stored else "–", "–"]
     if result.theirs:

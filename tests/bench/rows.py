@@ -27,10 +27,11 @@ class Row:
     # Ours may take at most so much of their wall time; or, where there is nothing to compare with, so many seconds.
     ratio: float | None = None
     seconds: float | None = None
-    # Ours may take at most so much of their memory; and never more than RSS_LIMIT.
+    # Ours may take at most so much of their memory; and never more than rss_limit.
     memory_ratio: float | None = None
     # How many times less than the other rows it is run.
     slow: int = 1
+    rss_limit: int = RSS_LIMIT
 
 
 class Bench:
@@ -54,6 +55,7 @@ class Bench:
         )
         text += f"[pipeline.{name}]\nsource = {json.dumps(name)}\nfilters = [{inline}]\nstorage = [{json.dumps(name)}]\n"
         self.pipelines[name] = text
+        self.config.touch(mode=0o600)
         self.config.write_text('host = "bench"\n' + "\n".join(self.pipelines.values()))
 
     def argv(self, *arguments: str | Path) -> list[str]:
@@ -109,7 +111,7 @@ class Bench:
 
 
 def rows(bench: Bench) -> list[Row]:
-    """All of them, in the order of the table."""
+    """Those that need no server, in the order of the table."""
     return [
         *sqlite_backups(bench),
         *sqlite_restores(bench),

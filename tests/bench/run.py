@@ -4,6 +4,7 @@ Both sides of a row are run in turn, so that a machine that slows down slows bot
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ import data
 import report
 from measure import in_turn, middle
 from rows import Bench, rows
+from server_rows import server_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,9 +44,12 @@ def main() -> None:
     scratch = ROOT / ".scratch/bench"
     bench = Bench(options.binaries, data.ready(scratch / "data"), scratch, ROOT / ".tools")
     wanted = [part for part in options.rows.split(",") if part]
+    # A group of rows is wanted by a part of its name or by that of one of its rows.
+    is_wanted = lambda name: not wanted or any(part in name for part in wanted)
+    has_wanted = lambda group: not wanted or any(part in group or group in part for part in wanted)
     results = []
-    for row in rows(bench):
-        if wanted and not any(part in row.name for part in wanted):
+    for row in itertools.chain(rows(bench), server_rows(bench, has_wanted)):
+        if not is_wanted(row.name):
             continue
         result = in_turn(row.ours, row.theirs, max(1, options.times // row.slow), options.quiet)
         results.append((row, result))

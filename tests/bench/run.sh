@@ -5,5 +5,5 @@ set -euo pipefail
 binaries=$(cd "${1:?usage: run.sh <folder with the release binary> [options]}" && pwd)
 shift
 cd "$(dirname "$0")/../.."
-cargo build --quiet --workspace --release --example plugin_load
+cargo build --quiet --workspace --release --example plugin_load --example serve
 exec python3 tests/bench/run.py "$binaries" "$@"
