@@ -12,8 +12,11 @@ use windlass_plugin_api::{
 };
 
 mod backup;
+mod blocks;
 mod clear;
+mod dump;
 mod facts;
+mod follow;
 mod globals;
 mod grants;
 mod held;
@@ -27,6 +30,7 @@ mod script;
 mod select;
 mod server;
 mod sibling;
+mod survey;
 mod target;
 mod toc;
 mod url;

@@ -14,6 +14,9 @@ use crate::grants::renamed;
 /// No table of contents of a sane database is longer, in bytes.
 const LIMIT: usize = 256 << 20;
 
+/// How an entry says that it has no data.
+const NO_DATA: u8 = 3;
+
 /// One entry: an object, or the rows of one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Entry {
@@ -31,6 +34,10 @@ pub(crate) struct Entry {
     pub owner: String,
     /// The entries that it needs.
     pub needs: Vec<i64>,
+    /// The server's number of the object.
+    pub object: String,
+    /// Its rows, or large objects, stand behind the table of contents.
+    pub has_data: bool,
     /// Where the definition and the owner stand in the head.
     definition_at: (usize, usize),
     owner_at: (usize, usize),
@@ -59,10 +66,25 @@ pub(crate) struct Toc {
 impl Toc {
     /// Reads the head of `input`, and gives the rest of it.
     pub(crate) fn read(input: Reader) -> Result<(Self, Reader)> {
-        let mut reading = Reading { input, head: Vec::new(), int_size: 0 };
+        let mut reading = Reading { input, head: Vec::new(), int_size: 0, is_short: false };
         let mut toc = reading.toc()?;
         toc.head = reading.head;
         Ok((toc, reading.input))
+    }
+
+    /// The table of contents at the beginning of `bytes`, and its length. None as long as it isn't there whole.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>> {
+        let mut reading = Reading { input: bytes, head: Vec::new(), int_size: 0, is_short: false };
+        match reading.toc() {
+            Ok(toc) => Ok(Some((toc, reading.head.len()))),
+            Err(_) if reading.is_short => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Bytes of an integer, without its sign.
+    pub(crate) fn int_size(&self) -> usize {
+        self.int_size
     }
 
     /// The first `pg_restore` that reads this archive.
@@ -130,8 +152,7 @@ impl Toc {
         self.write_text(head, "");
         self.write_text(head, "false");
         self.write_null(head);
-        // No data.
-        head.push(3);
+        head.push(NO_DATA);
         head.extend(std::iter::repeat_n(0, self.offset_size));
     }
 
@@ -154,13 +175,15 @@ impl Toc {
     }
 }
 
-struct Reading {
-    input: Reader,
+struct Reading<R> {
+    input: R,
     head: Vec<u8>,
     int_size: usize,
+    /// The input ended before the head did.
+    is_short: bool,
 }
 
-impl Reading {
+impl<R: Read> Reading<R> {
     fn toc(&mut self) -> Result<Toc> {
         if self.bytes(5)? != b"PGDMP" {
             return Err(foreign());
@@ -214,7 +237,7 @@ impl Reading {
         let mut entry = Entry { id: self.int()?, ..Entry::default() };
         self.int()?;
         self.text()?;
-        self.text()?;
+        entry.object = self.text()?.unwrap_or_default();
         entry.tag = self.text()?.unwrap_or_default();
         entry.kind = self.text()?.unwrap_or_default();
         self.int()?;
@@ -238,7 +261,7 @@ impl Reading {
         while let Some(id) = self.text()? {
             entry.needs.push(id.parse().map_err(|_| damaged())?);
         }
-        self.byte()?;
+        entry.has_data = self.byte()? != NO_DATA;
         self.bytes(offset_size)?;
         entry.at = (begin, self.head.len());
         Ok(entry)
@@ -252,6 +275,7 @@ impl Reading {
         }
         let got = self.input.by_ref().take(count as u64).read_to_end(&mut self.head).map_err(Error::from)?;
         if got < count {
+            self.is_short = true;
             return Err(if start == 0 { foreign() } else { damaged() });
         }
         Ok(&self.head[start..])
