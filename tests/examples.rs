@@ -13,8 +13,8 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 7] =
-    ["command", "everything", "files", "postgres", "secrets", "sqlite", "two-storages"];
+const CONFIGS: [&str; 8] =
+    ["command", "etcd", "everything", "files", "postgres", "secrets", "sqlite", "two-storages"];
 
 /// What the configs' paths begin with.
 const ROOTS: [&str; 3] = ["/srv/", "/mnt/", "/run/secrets/"];
