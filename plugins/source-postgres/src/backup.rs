@@ -9,12 +9,13 @@ use windlass_plugin_api::{Contents, Context, Error, ErrorKind, Outputs, Probe, R
 use crate::dump::{End, write};
 use crate::facts;
 use crate::options::{Format, Keep, Options};
+use crate::parallel;
 use crate::programs::{Program, Side, at_least, find};
 use crate::script::{DUMP_END, GLOBALS_END};
 use crate::server::Login;
 use crate::survey::Survey;
 use crate::words::list;
-use crate::{CUSTOM, DATA, GLOBALS, GLOBALS_FORMAT, PLAIN};
+use crate::{CUSTOM, DATA, GLOBALS, GLOBALS_FORMAT, PARALLEL, PLAIN};
 
 /// Looks without touching.
 pub(crate) fn probe(cx: &Context, options: &Options) -> Result<Probe> {
@@ -54,12 +55,11 @@ pub(crate) fn backup(cx: &Context, options: &Options, out: &dyn Outputs) -> Resu
     if options.globals {
         globals(cx, &survey, out)?;
     }
-    let format = if options.format == Format::Custom { CUSTOM } else { PLAIN };
-    let sink = out.create(DATA, StreamInfo::new(format).size_hint(survey.estimate()))?;
-    let end = if options.format == Format::Custom { End::Archive } else { End::Comment(DUMP_END) };
-    let tool = survey.server.tool(cx, &survey.dump, Login::User, &arguments(&survey))?;
-    write(cx, &tool, sink, end)?;
-    let relations = &survey.selection.relations;
+    let (format, relations) = match options.format {
+        Format::Parallel => (PARALLEL, parallel::dump(cx, &survey, out)?),
+        Format::Custom => (CUSTOM, one(cx, &survey, out, CUSTOM, End::Archive)?),
+        Format::Plain => (PLAIN, one(cx, &survey, out, PLAIN, End::Comment(DUMP_END))?),
+    };
     let details = json!({
         "stream_format": format,
         "database": survey.about.database,
@@ -79,12 +79,26 @@ pub(crate) fn backup(cx: &Context, options: &Options, out: &dyn Outputs) -> Resu
     })
 }
 
+/// The one stream of the formats `custom` and `plain`. Gives the relations that are in it.
+fn one(
+    cx: &Context,
+    survey: &Survey<'_>,
+    out: &dyn Outputs,
+    format: &str,
+    end: End,
+) -> Result<Vec<facts::Relation>> {
+    let sink = out.create(DATA, StreamInfo::new(format).size_hint(survey.estimate()))?;
+    let tool = survey.server.tool(cx, &survey.dump, Login::User, &arguments(survey))?;
+    write(cx, &tool, sink, end)?;
+    Ok(survey.selection.relations.clone())
+}
+
 fn arguments(survey: &Survey<'_>) -> Vec<String> {
     let options = survey.server.options;
     let mut arguments = vec![
         match options.format {
-            Format::Custom => "--format=custom".to_owned(),
             Format::Plain => "--format=plain".to_owned(),
+            _ => "--format=custom".to_owned(),
         },
         // The pipeline's filters compress, and better.
         "--compress=0".to_owned(),

@@ -38,6 +38,11 @@ impl Blocks {
         self.place == Place::Kind
     }
 
+    /// How many bytes of an entry's number have come, if it stands in the middle of one.
+    pub(crate) fn of_number(&self) -> usize {
+        if matches!(self.place, Place::Entry { .. }) { self.taken } else { 0 }
+    }
+
     /// Takes in the next `bytes`. `entry` is called with each entry's number, and where in `bytes` that number ends.
     pub(crate) fn take(&mut self, bytes: &[u8], mut entry: impl FnMut(i64, usize)) -> Result<()> {
         let mut at = 0;

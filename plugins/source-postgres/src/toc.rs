@@ -34,13 +34,12 @@ pub(crate) struct Entry {
     pub owner: String,
     /// The entries that it needs.
     pub needs: Vec<i64>,
-    /// The server's number of the object.
-    pub object: String,
     /// Its rows, or large objects, stand behind the table of contents.
     pub has_data: bool,
     /// Where the definition and the owner stand in the head.
     definition_at: (usize, usize),
     owner_at: (usize, usize),
+    needs_at: (usize, usize),
     /// Where the whole entry stands there.
     at: (usize, usize),
 }
@@ -85,6 +84,37 @@ impl Toc {
     /// Bytes of an integer, without its sign.
     pub(crate) fn int_size(&self) -> usize {
         self.int_size
+    }
+
+    /// Whether the other's entries are written in the same way.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let layout = |toc: &Self| (toc.version, toc.int_size, toc.offset_size);
+        layout(self) == layout(other)
+    }
+
+    /// Adds `entry` of `other` with another number and other needs. The two must be [alike](Self::is_like).
+    pub(crate) fn append(&mut self, other: &Self, entry: &Entry, id: i64, needs: Vec<i64>) {
+        let begin = self.head.len();
+        let mut head = std::mem::take(&mut self.head);
+        self.write_int(&mut head, usize::try_from(id).unwrap_or(0));
+        // The number's length doesn't depend on it: what is behind it only moves.
+        head.extend_from_slice(&other.head[entry.at.0 + self.int_size + 1..entry.needs_at.0]);
+        let start = head.len();
+        needs.iter().for_each(|id| self.write_text(&mut head, &id.to_string()));
+        self.write_null(&mut head);
+        let needs_at = (start, head.len());
+        head.extend_from_slice(&other.head[entry.needs_at.1..entry.at.1]);
+        let moved = |at: (usize, usize)| (at.0 - entry.at.0 + begin, at.1 - entry.at.0 + begin);
+        self.entries.push(Entry {
+            id,
+            needs,
+            definition_at: moved(entry.definition_at),
+            owner_at: moved(entry.owner_at),
+            needs_at,
+            at: (begin, head.len()),
+            ..entry.clone()
+        });
+        self.head = head;
     }
 
     /// The first `pg_restore` that reads this archive.
@@ -237,7 +267,7 @@ impl<R: Read> Reading<R> {
         let mut entry = Entry { id: self.int()?, ..Entry::default() };
         self.int()?;
         self.text()?;
-        entry.object = self.text()?.unwrap_or_default();
+        self.text()?;
         entry.tag = self.text()?.unwrap_or_default();
         entry.kind = self.text()?.unwrap_or_default();
         self.int()?;
@@ -258,9 +288,11 @@ impl<R: Read> Reading<R> {
         entry.owner = self.text()?.unwrap_or_default();
         entry.owner_at = (start, self.head.len());
         self.text()?;
+        let start = self.head.len();
         while let Some(id) = self.text()? {
             entry.needs.push(id.parse().map_err(|_| damaged())?);
         }
+        entry.needs_at = (start, self.head.len());
         entry.has_data = self.byte()? != NO_DATA;
         self.bytes(offset_size)?;
         entry.at = (begin, self.head.len());
