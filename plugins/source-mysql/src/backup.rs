@@ -54,11 +54,8 @@ pub(crate) fn backup(cx: &Context, options: &Options, out: &dyn Outputs) -> Resu
     let which = Which::of(&server)?;
     let survey = Survey::take(&server, &which, existing(&server, &which)?)?;
     let selection = select(options, &survey.databases, which.is_several())?;
-    let mut warnings = survey.warnings(&selection)?;
+    let warnings = survey.warnings(&selection)?;
     let left_out = survey.missing()?;
-    if options.users && survey.may_read_users() {
-        warnings.extend(users::write(&server, out)?);
-    }
     let format = if which.is_several() { SEVERAL } else { FORMAT };
     let mut sink = out.create(STREAM, StreamInfo::new(format).size_hint(estimate(&selection)))?;
     let mut watched = Watched::new(&mut *sink);
@@ -79,6 +76,10 @@ pub(crate) fn backup(cx: &Context, options: &Options, out: &dyn Outputs) -> Resu
     };
     contents.warnings.extend(survey.packet_warning(longest_line)?);
     sink.finish()?;
+    if options.users && survey.may_read_users() {
+        // Behind the tables also by hand: rights on one can only be given once it is there.
+        contents.warnings.extend(users::write(&server, out)?);
+    }
     Ok(contents)
 }
 

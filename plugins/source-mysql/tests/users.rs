@@ -41,7 +41,7 @@ fn missing_accounts_are_made_with_their_rights_and_existing_ones_stay() {
     let (contents, input) = taken(&from, users(&from, "shop"));
     assert_eq!(contents.left_out, Vec::<String>::new());
     let names: Vec<String> = input.streams().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["users", "data"]);
+    assert_eq!(names, ["data", "users"]);
     let restored = restore(&to, users(&to, "shop"), &input, &how(&contents, RestoreMode::Fail)).1.unwrap();
     assert_eq!(restored.left_out, Vec::<String>::new());
     assert_eq!(to.sql("", "show create user there@'%'; show grants for there@'%'"), there);
@@ -52,10 +52,8 @@ fn missing_accounts_are_made_with_their_rights_and_existing_ones_stay() {
     assert_eq!(to.sql("", made), from.sql("", made));
     // They can log in and do what they were granted, by themselves or by a role, and the view of one works.
     for (user, password) in [("anna", "anna-secret"), ("bob", "bob-secret")] {
-        let as_user = with(
-            options(&to, "shop"),
-            json!({ "user": user, "password": password, "include": ["orders"], "routines": false }),
-        );
+        let as_user =
+            with(options(&to, "shop"), json!({ "user": user, "password": password, "include": ["orders"] }));
         backup(&to, as_user).0.unwrap();
     }
     assert_eq!(to.sql("shop", "select * from v"), "1");
