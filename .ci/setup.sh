@@ -11,8 +11,10 @@ test_servers=(
     /usr/lib/postgresql/15/bin/postgres:postgresql-15
     /usr/sbin/mariadbd:mariadb-server
     redis-server:redis-server
+    etcd:etcd-server
+    etcdctl:etcd-client
 )
-services=(postgresql mariadb redis-server)
+services=(postgresql mariadb redis-server etcd)
 bench_tools=(pigz:pigz python3:python3)
 
 main() {

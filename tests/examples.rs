@@ -2,7 +2,7 @@
 //! vendor is built in a target folder of its own and used.
 //!
 //! The configs name folders such as `/srv/shop`; here these lie in the sandbox. Those of servers are run in
-//! examples_servers.rs.
+//! examples_servers.rs, that of a Django site in examples_django.rs.
 
 mod common;
 
@@ -13,8 +13,8 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 7] =
-    ["command", "everything", "files", "postgres", "secrets", "sqlite", "two-storages"];
+const CONFIGS: [&str; 8] =
+    ["command", "etcd", "everything", "files", "postgres", "secrets", "sqlite", "two-storages"];
 
 /// What the configs' paths begin with.
 const ROOTS: [&str; 3] = ["/srv/", "/mnt/", "/run/secrets/"];
@@ -131,32 +131,6 @@ fn files_come_back_without_what_is_excluded_and_one_of_them_elsewhere() {
     let target = format!("target={}", sandbox.path("look").display());
     ok(&sandbox, "files", &["restore", "site", "--set", &target, "--only", "media/2024/cat.jpg"]);
     assert_eq!(sandbox.files("look"), ["media/2024/cat.jpg"]);
-}
-
-/// Does what Django's does with these arguments: writes all of it, reads it from standard input.
-const MANAGE_PY: &str = r#"#!/bin/sh
-set -eu
-test "$DJANGO_SETTINGS_MODULE" = site.settings
-case $* in
-"dumpdata --natural-foreign --exclude=contenttypes --exclude=auth.permission") cat data.json ;;
-"loaddata --format=json -") cat >data.new && mv data.new data.json && echo "Installed 2 object(s)" ;;
-*) echo "unknown command: $*" >&2; exit 1 ;;
-esac
-"#;
-
-#[test]
-fn the_data_of_a_django_site_comes_back_through_its_own_commands() {
-    let sandbox = examples();
-    script(&sandbox, "srv/site/manage.py", MANAGE_PY);
-    let data = r#"[{"model": "shop.item", "pk": 1, "fields": {"name": "rope"}}]"#;
-    let file = sandbox.write("srv/site/data.json", data);
-    ok(&sandbox, "command", &["check"]);
-    ok(&sandbox, "command", &["backup"]);
-    fs::remove_file(&file).unwrap();
-    with(&sandbox, "command", &["restore", "site", "--yes"]).expect(12);
-    assert!(!file.exists(), "nobody can tell whether its target is empty");
-    ok(&sandbox, "command", &["restore", "site", "--mode", "merge", "--yes"]);
-    assert_eq!(fs::read_to_string(&file).unwrap(), data);
 }
 
 #[test]

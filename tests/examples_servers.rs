@@ -1,5 +1,5 @@
 //! Runs the example configs that need servers: production is restored into a staging database of another name on another
-//! server, all databases are backed up each by itself, and one is reached by ssh.
+//! server, all databases are backed up each by itself, and one is reached by ssh; etcd comes back through its own client.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use common::{Ran, Sandbox, repo};
-use windlass_test_servers::Postgres;
+use windlass_test_servers::{Etcd, Postgres};
 
 fn table(server: &Postgres, database: &str, rows: u32) {
     server.sql("postgres", &format!("create database {database}"));
@@ -71,4 +71,74 @@ fn postgres_is_restored_as_staging_backed_up_whole_and_reached_by_ssh() {
     run(&["backup", "far"]).expect(0);
     run(&["verify", "--full"]).expect(0);
     assert_eq!((count(&server, "shop").as_str(), count(&server, "blog").as_str()), ("700", "30"));
+}
+
+/// All keys with their values and revisions.
+fn keys(server: &Etcd) -> String {
+    let answer = server.ctl(&["get", "", "--prefix", "--write-out", "json"]);
+    answer.split_once("\"kvs\":").unwrap_or_else(|| panic!("{answer}")).1.to_owned()
+}
+
+#[test]
+fn etcd_comes_back_in_the_folder_of_another_server_and_a_dead_one_makes_no_snapshot() {
+    let (server, other) = (Etcd::start(), Etcd::start());
+    for (key, value) in [("/shop/a", "1"), ("/shop/b", "two\nlines"), ("/shop/a", "2"), ("/gone", "x")] {
+        server.ctl(&["put", key, value]);
+    }
+    server.ctl(&["del", "/gone"]);
+    other.ctl(&["put", "/mine", "precious"]);
+    let (before, precious) = (keys(&server), keys(&other));
+
+    let sandbox = Sandbox::new();
+    let data = other.data_dir();
+    let text = fs::read_to_string(repo().join("examples/pipelines/etcd.toml")).unwrap();
+    let text = text
+        .replace("http://127.0.0.1:2379", &server.url())
+        .replace("/srv/etcd/data", data.to_str().unwrap())
+        .replace("/mnt/nas/backups", sandbox.path("store").to_str().unwrap());
+    assert!(!text.contains("/srv/") && !text.contains(":2379"), "{text}");
+    sandbox.config(&text);
+    sandbox.ok(&["check"]);
+    sandbox.ok(&["backup"]);
+    server.ctl(&["put", "/later", "than the backup"]);
+    let later = keys(&server);
+
+    sandbox.run(&["restore", "keys", "--yes"]).expect(12);
+    sandbox.run(&["restore", "keys", "--mode", "merge", "--yes"]).expect(1).says("can't merge");
+    other.stop();
+    sandbox.ok(&["restore", "keys", "--mode", "replace", "--yes"]);
+    other.restart();
+    assert_eq!((keys(&other), keys(&server)), (before.clone(), later));
+    let beside = |begin: &str| -> Vec<_> {
+        let entries = fs::read_dir(data.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(begin)).collect()
+    };
+    assert_eq!(beside("data.new-"), Vec::<std::path::PathBuf>::new());
+
+    // What was there is kept, and is a whole data folder.
+    other.stop();
+    let kept = beside("data.before-");
+    fs::remove_dir_all(&data).unwrap();
+    fs::rename(&kept[0], &data).unwrap();
+    other.restart();
+    assert_eq!(keys(&other), precious);
+
+    // By hand, where nothing is.
+    other.stop();
+    fs::remove_dir_all(&data).unwrap();
+    let text = fs::read_to_string(sandbox.object("keys", "RESTORE.txt")).unwrap();
+    let by_hand = text.split("decoded)\n").nth(1).unwrap().split("\nWhen this folder").next().unwrap();
+    let ended = std::process::Command::new("sh")
+        .args(["-ec", by_hand])
+        .current_dir(sandbox.object("keys", ""))
+        .envs([("ETCDCTL_API", "3"), ("ETCDCTL_ENDPOINTS", "http://127.0.0.1:1")])
+        .status();
+    assert!(ended.unwrap().success(), "{by_hand}");
+    other.restart();
+    assert_eq!(keys(&other), before);
+
+    server.stop();
+    sandbox.run(&["backup"]).expect(1);
+    assert_eq!(sandbox.listed().len(), 1);
+    assert!(!sandbox.files("").iter().any(|name| name.ends_with("/snapshot") || name.ends_with(".part")));
 }

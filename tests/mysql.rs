@@ -69,16 +69,12 @@ fn what_is_backed_up_comes_back_on_another_server_and_only_where_it_was_sent() {
     assert_eq!(other.sql("part", "show tables"), "orders");
 }
 
-#[test]
-fn restore_txt_loads_it_by_hand() {
-    let ((shop, other), sandbox) = (servers(), Sandbox::new());
-    config(&sandbox, &shop, &other);
-    sandbox.ok(&["backup"]);
+/// Runs what RESTORE.txt says on the server `to`.
+fn by_hand(sandbox: &Sandbox, to: &MariaDb) {
     let text = fs::read_to_string(sandbox.object("shop", "RESTORE.txt")).unwrap();
-    assert!(!text.contains(shop.password()));
+    assert!(!text.contains(to.password()));
     let run =
         text.split_once("run, in this folder:\n").unwrap().1.split_once("\nWhen this folder").unwrap().0;
-    other.sql("", "create database by_hand");
     for command in run.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let ran = Command::new("/bin/sh")
             .args(["-c", command])
@@ -89,13 +85,64 @@ fn restore_txt_loads_it_by_hand() {
                 ("DATABASE", "by_hand"),
                 ("HOME", "/nonexistent"),
             ])
-            .envs([("MYSQL_PWD", other.password()), ("MYSQL_HOST", other.host())])
-            .env("MYSQL_TCP_PORT", other.port().to_string())
+            .envs([("MYSQL_PWD", to.password()), ("MYSQL_HOST", to.host())])
+            .env("MYSQL_TCP_PORT", to.port().to_string())
             .output()
             .unwrap();
         assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
     }
+}
+
+#[test]
+fn restore_txt_loads_it_by_hand() {
+    let ((shop, other), sandbox) = (servers(), Sandbox::new());
+    config(&sandbox, &shop, &other);
+    sandbox.ok(&["backup"]);
+    other.sql("", "create database by_hand");
+    by_hand(&sandbox, &other);
     assert_eq!(rows(&other, "by_hand"), rows(&shop, "shop"));
+}
+
+#[test]
+fn several_databases_and_their_accounts_come_back_by_one_command_and_by_hand() {
+    let ((shop, other), sandbox) = (servers(), Sandbox::new());
+    let third = MariaDb::start();
+    shop.sql(
+        "",
+        "create database log; create table log.l (a int); insert into log.l values (3);
+        create user anna identified by 'anna-secret'; grant select on log.l to anna",
+    );
+    sandbox.write("password", shop.password());
+    let source = |name: &str, server: &MariaDb| {
+        format!(
+            "[source.{name}]\nplugin = \"mysql\"\nurl = \"{}\"\npassword = {{ file = \"password\" }}\n\
+             databases = [\"*\"]\nusers = true\n",
+            server.url("")
+        )
+    };
+    let pipeline = "[pipeline.shop]\nsource = \"shop\"\nfilters = [\"zstd\"]\nstorage = [\"fs:store\"]\n";
+    sandbox.config(&(source("shop", &shop) + &source("other", &other) + pipeline));
+    let said = sandbox.run(&["check"]).expect(0);
+    assert!((said.stdout + &said.stderr).contains("2 databases"));
+    sandbox.ok(&["backup"]);
+    let log = || other.sql("", "select a from log.l; show grants for anna");
+    // The decoy in `shop` stands in the way of all of it, but not of the other one.
+    sandbox.run(&["restore", "shop", "--to", "other", "--yes"]).expect(12);
+    assert_eq!(other.sql("", "show databases like 'log'"), "");
+    sandbox.ok(&["restore", "shop", "--to", "other", "--only", "log", "--yes"]);
+    assert!(log().starts_with("3\n") && log().contains("GRANT SELECT ON `log`.`l`"), "{}", log());
+    assert_eq!(other.sql("shop", "show tables"), "decoy");
+    sandbox.ok(&["restore", "shop", "--to", "other", "--only", "shop", "--set", "database=copy", "--yes"]);
+    assert_eq!(rows(&other, "copy"), rows(&shop, "shop"));
+    sandbox.ok(&["restore", "shop", "--to", "other", "--mode", "replace", "--yes"]);
+    assert_eq!(rows(&other, "shop"), rows(&shop, "shop"));
+    by_hand(&sandbox, &third);
+    assert_eq!(rows(&third, "shop"), rows(&shop, "shop"));
+    assert!(
+        third
+            .sql("", "select a from log.l; show grants for anna")
+            .ends_with("GRANT SELECT ON `log`.`l` TO `anna`@`%`")
+    );
 }
 
 #[test]
@@ -110,5 +157,63 @@ fn a_stored_stream_that_was_tampered_with_changes_nothing() {
     fs::write(&object, bytes).unwrap();
     sandbox.run(&["restore", "shop", "--to", "other", "--mode", "replace", "--yes"]).expect(4);
     assert_eq!(other.sql("shop", "show tables"), "decoy");
+    assert_eq!(other.sql("", "show databases like 'shop%'"), "shop");
+}
+
+#[test]
+fn what_a_killed_restore_leaves_is_swept_by_the_next_one_and_never_while_it_runs() {
+    let ((shop, other), sandbox) = (servers(), Sandbox::new());
+    sandbox.write("password", shop.password());
+    // A client that hangs in the middle of a load, while a file says so.
+    let hanging = "#!/bin/bash\ncd \"$(dirname \"$0\")\"\ncase \"$*\" in *--database=shop_new_*) [ -e hang ] &&\n\
+        { (head -c 300000; touch hung; exec sleep 600) | /usr/bin/mariadb \"$@\"; exit 9; };; esac\n\
+        exec /usr/bin/mariadb \"$@\"\n";
+    let client = sandbox.write("bin/mariadb", hanging);
+    fs::set_permissions(client, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    // Two pipelines over one database: the host would keep two restores of one apart.
+    let pipeline = |name: &str| {
+        format!(
+            "[source.{name}]\nplugin = \"mysql\"\nurl = \"{}\"\npassword = {{ file = \"password\" }}\nbin_dirs = [{:?}]\n\
+             drop_before = true\n[pipeline.{name}]\nsource = \"{name}\"\nstorage = [\"fs:store\"]\n",
+            shop.url("shop"),
+            sandbox.path("bin")
+        )
+    };
+    sandbox.config(&(pipeline("shop") + &pipeline("again")));
+    sandbox.ok(&["backup", "--all"]);
+    let wanted = rows(&shop, "shop");
+    shop.sql("shop", "delete from orders where id > 5");
+    // Called so, but not by us.
+    shop.sql("", "create database shop_new_mine; create table shop_new_mine.t (a int)");
+    let left = || {
+        shop.sql(
+            "",
+            "select schema_name from information_schema.schemata where schema_name like 'shop\\_new\\_2%'",
+        )
+    };
+
+    sandbox.write("bin/hang", "");
+    let mut killed = sandbox.spawn(&["restore", "shop", "--mode", "replace", "--yes"]);
+    common::until("the load hangs", || sandbox.path("bin/hung").exists());
+    let sibling = left();
+    assert!(sibling.starts_with("shop_new_"), "{sibling}");
+    fs::remove_file(sandbox.path("bin/hang")).unwrap();
+    // While it runs, another restore to the same database passes it by.
+    sandbox.ok(&["restore", "again", "--mode", "replace", "--yes"]);
+    assert_eq!(left(), sibling);
+    assert_eq!(rows(&shop, "shop"), wanted);
+    assert!(!sandbox.ok(&["check"]).contains(&sibling));
+
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    common::until("its sessions end", || shop.sql("", &format!("select is_free_lock('{sibling}')")) == "1");
+    assert_eq!((left(), rows(&shop, "shop")), (sibling.clone(), wanted.clone()));
+    let said = sandbox.run(&["check"]);
+    assert!((said.stdout + &said.stderr).contains(&sibling), "check doesn't tell of it");
+    let said = sandbox.run(&["restore", "shop", "--mode", "replace", "--dry-run"]).expect(0);
+    assert!((said.stdout + &said.stderr).contains(&sibling), "the dry run doesn't tell of it");
+    sandbox.ok(&["restore", "shop", "--mode", "replace", "--yes"]);
+    assert_eq!(shop.sql("", "show databases like 'shop%'"), "shop\nshop_new_mine");
+    assert_eq!((shop.sql("shop_new_mine", "show tables").as_str(), rows(&shop, "shop")), ("t", wanted));
     assert_eq!(other.sql("", "show databases like 'shop%'"), "shop");
 }

@@ -1,102 +1,95 @@
 //! A backup: one archive, one collection after the other, each document copied as it came.
 //!
-//! Where the deployment gives a snapshot, all documents are read as of one moment; where it doesn't, the warnings say so.
+//! What makes the collections be of one moment is chosen in `consistency`: a snapshot, for which every read is asked for the
+//! same moment, or the oplog, which goes to the end of the archive.
 
-use std::io::{self, Write};
+use std::io;
 
 use bson::{Timestamp, doc};
 use mongodb::ClientSession;
 use mongodb::options::SessionOptions;
 use serde_json::{Map, Value, json};
-use windlass_plugin_api::{Contents, Error, ErrorKind, Outputs, Probe, Progress, Result, Sink, StreamInfo};
+use windlass_plugin_api::{Contents, Error, ErrorKind, Outputs, Progress, Result, StreamInfo};
 
 use crate::archive::{ArchiveWriter, Entry, Header};
-use crate::catalog::{self, Found, STAGING};
+use crate::catalog::Found;
 use crate::connect::{Server, outside};
-use crate::options::{Options, Snapshot};
-use crate::{FORMAT, STREAM, select};
-
-/// How many bytes are handed on at once.
-const BUFFER: usize = 256 * 1024;
-
-/// What a backup would take, and what it wouldn't.
-struct Plan {
-    databases: Vec<String>,
-    collections: Vec<Found>,
-    left_out: Vec<String>,
-    warnings: Vec<String>,
-}
-
-/// Looks at the server.
-pub(crate) async fn probe(server: &Server, options: &Options) -> Result<Probe> {
-    let plan = plan(server, options).await?;
-    let mut probe = Probe { warnings: plan.warnings, ..Probe::default() };
-    probe.versions.insert("server".to_owned(), version(server).await?);
-    let (_, warning) = consistency(server, options)?;
-    probe.warnings.extend(warning);
-    probe.missing = plan.left_out;
-    let mut bytes = 0;
-    for db in &plan.databases {
-        let stats = server.command(&format!("measure `{db}`"), db, doc! { "dbStats": 1 }).await;
-        bytes += stats.ok().and_then(|stats| number(stats.get("dataSize"))).unwrap_or(0);
-    }
-    probe.estimate_bytes = (bytes > 0).then_some(bytes);
-    probe.notes.push(format!(
-        "{} collections and views in {} databases",
-        plan.collections.len(),
-        plan.databases.len()
-    ));
-    Ok(probe)
-}
+use crate::consistency::{self, Way};
+use crate::options::Options;
+use crate::plan::{Plan, version};
+use crate::sink::Buffered;
+use crate::{FORMAT, STREAM, oplog, users};
 
 /// Writes the archive.
 pub(crate) async fn backup(server: &Server, options: &Options, out: &dyn Outputs) -> Result<Contents> {
-    let plan = plan(server, options).await?;
-    let (snapshot, warning) = consistency(server, options)?;
-    let mut contents = Contents { left_out: plan.left_out, warnings: plan.warnings, ..Contents::default() };
-    contents.warnings.extend(warning);
-    contents.left_out_count = contents.left_out.len() as u64;
+    let mut plan = Plan::of(server, options).await?;
+    let choice = consistency::choose(server, options, plan.bytes).await?;
+    let since = match choice.way {
+        Way::Oplog => {
+            let since = oplog::begin(server).await?;
+            // What was made before this moment must be in the plan, and what comes later is in the oplog.
+            plan = Plan::of(server, options).await?;
+            Some(since)
+        }
+        _ => None,
+    };
     let version = version(server).await?;
+    let mut copy = Copy {
+        server,
+        archive: begin(server, options, &plan, &version, since.is_some(), out).await?,
+        snapshot: choice.way == Way::Snapshot,
+        moment: None,
+    };
+    let mut contents =
+        Contents { left_out: plan.left_out.clone(), warnings: plan.warnings.clone(), ..Contents::default() };
+    contents.warnings.extend(choice.warning);
+    contents.left_out_count = contents.left_out.len() as u64;
     contents.versions.insert("server".to_owned(), version.clone());
+    contents.details = copy.all(&plan, &version, &mut contents.warnings).await?;
+    plan.unchanged(server).await?;
+    if options.users {
+        copy.users(users::of(server, server.database.as_deref()).await?)?;
+        contents.details.insert("users".to_owned(), true.into());
+    }
+    let mut moment = copy.moment;
+    if let Some(since) = since {
+        let part = !(options.include.is_empty() && options.exclude.is_empty());
+        let scope = oplog::Scope::new(&plan.databases, &plan.collections, part);
+        let (entries, until) = copy.oplog(since, &scope).await?;
+        contents.details.insert("oplog".to_owned(), json!({ "entries": entries }));
+        moment = Some(until);
+    }
+    contents.consistency_point = moment.map(|time| format!("cluster time {}.{}", time.time, time.increment));
+    copy.archive.into_inner().finish()?;
+    Ok(contents)
+}
+
+/// Writes the prelude.
+async fn begin(
+    server: &Server,
+    options: &Options,
+    plan: &Plan,
+    version: &str,
+    oplog: bool,
+    out: &dyn Outputs,
+) -> Result<ArchiveWriter<Buffered>> {
     let mut entries = Vec::new();
     for one in &plan.collections {
         entries.push(one.entry(server).await?);
     }
+    if options.users {
+        entries.extend(users::Found::default().entries(server.database.as_deref()).map(|(entry, _)| entry));
+    }
+    if oplog {
+        entries.push(Entry { collection: oplog::NAME.to_owned(), ..Entry::default() });
+    }
     let header = Header {
         concurrent_collections: 1,
-        server_version: version.clone(),
+        server_version: version.to_owned(),
         tool_version: concat!("windlass-", env!("CARGO_PKG_VERSION")).to_owned(),
     };
-    let sink = Buffered {
-        sink: outside(|| out.create(STREAM, StreamInfo::new(FORMAT)))?,
-        bytes: Vec::with_capacity(BUFFER),
-    };
-    let mut copy =
-        Copy { server, archive: ArchiveWriter::new(sink, &header, &entries)?, snapshot, moment: None };
-    let mut told = Vec::new();
-    for (place, (one, entry)) in plan.collections.iter().zip(&entries).enumerate() {
-        let (done, total) = (place as u64, Some(entries.len() as u64));
-        let (message, unit) = (format!("reading {}", one.namespace()), "collections".to_owned());
-        server.cx.progress(&Progress { message, done, total, unit, ..Progress::default() });
-        let aside = one.is_capped() && major(&version) < 8;
-        if aside && snapshot {
-            contents.warnings.push(format!(
-                "The capped collection `{}` was read at a moment of its own: this server gives no snapshot of such.",
-                one.namespace()
-            ));
-        }
-        let documents = copy.collection(one, entry, aside).await?;
-        told.push(json!({ "name": one.namespace(), "type": one.kind, "documents": documents }));
-    }
-    unchanged(server, &plan.databases, &plan.collections).await?;
-    if let Some(time) = copy.moment {
-        contents.consistency_point = Some(format!("cluster time {}.{}", time.time, time.increment));
-    }
-    let mut sink = copy.archive.into_inner();
-    sink.pass_on()?;
-    outside(|| sink.sink.finish())?;
-    contents.details = details(&plan.databases, told);
-    Ok(contents)
+    let sink = Buffered::new(outside(|| out.create(STREAM, StreamInfo::new(FORMAT)))?);
+    Ok(ArchiveWriter::new(sink, &header, &entries)?)
 }
 
 fn details(databases: &[String], collections: Vec<Value>) -> Map<String, Value> {
@@ -105,99 +98,8 @@ fn details(databases: &[String], collections: Vec<Value>) -> Map<String, Value> 
         .collect()
 }
 
-/// What there is to back up.
-async fn plan(server: &Server, options: &Options) -> Result<Plan> {
-    let all = catalog::databases(server).await;
-    let databases = match (&server.database, all) {
-        (Some(name), Ok(all))
-            if !all.contains(name) && !["admin", "config", "local"].contains(&name.as_str()) =>
-        {
-            return Err(Error::new(ErrorKind::NotFound, format!("no database `{name}` on the server"))
-                .hint(format!("There are {}.", all.join(", "))));
-        }
-        (Some(name), _) => vec![name.clone()],
-        (None, all) => all?,
-    };
-    let (mut found, mut left_out, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
-    for db in &databases {
-        found.extend(catalog::collections(server, db).await?);
-    }
-    found = select::chosen(options, found)?;
-    found.retain(|one| {
-        if one.kind == "timeseries" {
-            left_out.push(format!("the time series collection `{}` isn't in the backup", one.namespace()));
-        } else if one.name.starts_with(STAGING) {
-            warnings.push(format!(
-                "`{}` was left by a restore that was killed; it isn't in the backup.",
-                one.namespace()
-            ));
-        } else {
-            return true;
-        }
-        false
-    });
-    Ok(Plan { databases, collections: found, left_out, warnings })
-}
-
-/// Whether all is read as of one moment; if not though it was wanted, a warning that says why.
-fn consistency(server: &Server, options: &Options) -> Result<(bool, Option<String>)> {
-    let replicated = server.hello.contains_key("setName")
-        || server.hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
-    // Version 5.0.
-    let recent = number(server.hello.get("maxWireVersion")).unwrap_or(0) >= 13;
-    let why = match (options.snapshot, replicated, recent) {
-        (Snapshot::Off, ..) => "the option `snapshot` is off",
-        (_, true, true) => return Ok((true, None)),
-        (_, false, _) => "the server is no member of a replica set",
-        (_, _, false) => "the server is older than version 5.0",
-    };
-    if options.snapshot == Snapshot::Required {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("no snapshot of all collections is to be had: {why}"),
-        ));
-    }
-    let warning = format!(
-        "Not consistent: each collection is read while it may change, and at a time of its own, because {why}."
-    );
-    Ok((false, Some(warning)))
-}
-
-/// A collection that was dropped, replaced or renamed on the way may have been read as an empty one: that is no backup.
-async fn unchanged(server: &Server, databases: &[String], before: &[Found]) -> Result<()> {
-    let mut now = Vec::new();
-    for db in databases {
-        now.extend(catalog::collections(server, db).await?);
-    }
-    let same =
-        |one: &&Found| now.iter().any(|other| other.namespace() == one.namespace() && other.uuid == one.uuid);
-    match before.iter().find(|one| !same(one)) {
-        None => Ok(()),
-        Some(one) => {
-            let message =
-                format!("`{}` was dropped, renamed or made anew during the backup", one.namespace());
-            Err(Error::failed(message).hint("Run the backup again."))
-        }
-    }
-}
-
-async fn version(server: &Server) -> Result<String> {
-    let info = server.command("ask for the server's version", "admin", doc! { "buildInfo": 1 }).await?;
-    Ok(info.get_str("version").unwrap_or("unknown").to_owned())
-}
-
 fn major(version: &str) -> u32 {
     version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0)
-}
-
-/// A count, in whichever type of number the server gives it.
-fn number(value: Option<&bson::Bson>) -> Option<u64> {
-    match value? {
-        bson::Bson::Int32(number) => u64::try_from(*number).ok(),
-        bson::Bson::Int64(number) => u64::try_from(*number).ok(),
-        bson::Bson::Double(number) if *number >= 0.0 => Some(*number as u64),
-        _ => None,
-    }
 }
 
 /// The archive that is being written, and how its documents are read.
@@ -211,9 +113,34 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
+    /// Writes all collections. Returns what the contents say of them.
+    async fn all(
+        &mut self,
+        plan: &Plan,
+        version: &str,
+        warnings: &mut Vec<String>,
+    ) -> Result<Map<String, Value>> {
+        let mut told = Vec::new();
+        for (place, one) in plan.collections.iter().enumerate() {
+            let (done, total) = (place as u64, Some(plan.collections.len() as u64));
+            let (message, unit) = (format!("reading {}", one.namespace()), "collections".to_owned());
+            self.server.cx.progress(&Progress { message, done, total, unit, ..Progress::default() });
+            let aside = one.is_capped() && major(version) < 8;
+            if aside && self.snapshot {
+                warnings.push(format!(
+                    "The capped collection `{}` was read at a moment of its own: this server gives no snapshot of such.",
+                    one.namespace()
+                ));
+            }
+            let documents = self.collection(one, aside).await?;
+            told.push(json!({ "name": one.namespace(), "type": one.kind, "documents": documents }));
+        }
+        Ok(details(&plan.databases, told))
+    }
+
     /// Writes one collection, past the snapshot if `aside`. Returns how many documents it has.
-    async fn collection(&mut self, one: &Found, entry: &Entry, aside: bool) -> Result<u64> {
-        self.archive.begin(&entry.db, &entry.collection)?;
+    async fn collection(&mut self, one: &Found, aside: bool) -> Result<u64> {
+        self.archive.begin(&one.db, &one.name)?;
         let documents = match (one.kind.as_str(), aside) {
             // A view has no documents of its own.
             ("view", _) => 0,
@@ -237,9 +164,9 @@ impl Copy<'_> {
                     ErrorKind::Unsupported,
                     "the server takes a snapshot session but names no moment",
                 );
-                return Err(
-                    error.hint("With `snapshot = \"off\"` each collection is read at a time of its own.")
-                );
+                return Err(error.hint(
+                    "Set `consistency = \"oplog\"`, or `none` to read each collection at a time of its own.",
+                ));
             }
             while server.ask(&what, cursor.advance(&mut session)).await? {
                 self.archive.document(cursor.current().as_bytes())?;
@@ -257,44 +184,30 @@ impl Copy<'_> {
         Ok(count)
     }
 
+    fn users(&mut self, found: users::Found) -> io::Result<()> {
+        for (entry, documents) in found.entries(self.server.database.as_deref()) {
+            self.archive.begin(&entry.db, &entry.collection)?;
+            documents.iter().try_for_each(|one| self.archive.document(one.as_bytes()))?;
+            self.archive.end()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what was written since. Returns how many entries that were, and of which moment all is now.
+    async fn oplog(&mut self, since: Timestamp, scope: &oplog::Scope) -> Result<(u64, Timestamp)> {
+        let message = "reading the oplog".to_owned();
+        self.server.cx.progress(&Progress { message, ..Progress::default() });
+        self.archive.begin("", oplog::NAME)?;
+        let result = oplog::copy(self.server, since, scope, |entry| self.archive.document(entry)).await?;
+        self.archive.end()?;
+        oplog::same_primary(self.server).await?;
+        Ok(result)
+    }
+
     /// A session for one collection. Not one for all: what later answers say of a moment would move it.
     async fn session(&self) -> Result<ClientSession> {
         let options = SessionOptions::builder().snapshot(true).snapshot_time(self.moment).build();
         let session = self.server.client.start_session().with_options(options);
         self.server.ask("begin a snapshot", session).await
-    }
-}
-
-/// Hands bytes on in larger pieces. Not std's: that writes once more when it is dropped, and nothing may be written
-/// after an error.
-struct Buffered {
-    sink: Box<dyn Sink>,
-    bytes: Vec<u8>,
-}
-
-impl Buffered {
-    fn pass_on(&mut self) -> io::Result<()> {
-        outside(|| self.sink.write_all(&self.bytes))?;
-        self.bytes.clear();
-        Ok(())
-    }
-}
-
-impl Write for Buffered {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > BUFFER {
-            self.pass_on()?;
-        }
-        if bytes.len() >= BUFFER {
-            outside(|| self.sink.write_all(bytes))?;
-        } else {
-            self.bytes.extend_from_slice(bytes);
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.pass_on()?;
-        outside(|| self.sink.flush())
     }
 }

@@ -12,6 +12,14 @@ use crate::extjson;
 /// What a collection begins with that a restore has made and not put in place yet.
 pub(crate) const STAGING: &str = "windlass-restore-";
 
+/// What a collection begins with that a restore has moved out of the way of a new one.
+pub(crate) const BEFORE: &str = "windlass-before-";
+
+/// Whether a restore made this collection for the time that it took.
+pub(crate) fn is_ours(name: &str) -> bool {
+    name.starts_with(STAGING) || name.starts_with(BEFORE)
+}
+
 /// What databases a server keeps for itself.
 const OWN: [&str; 3] = ["admin", "config", "local"];
 

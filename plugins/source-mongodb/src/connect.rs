@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use bson::{Document, doc};
 use mongodb::Client;
-use mongodb::options::{ClientOptions, Credential, ServerAddress, Tls, TlsOptions};
+use mongodb::options::{
+    ClientOptions, Credential, ReadPreference, SelectionCriteria, ServerAddress, Tls, TlsOptions,
+};
 use tokio::sync::watch;
 use windlass_plugin_api::{CancelGuard, Context, Error, ErrorKind, Result};
 
@@ -26,6 +28,8 @@ pub(crate) struct Server {
     pub(crate) hello: Document,
     /// The database of the options or of the URL.
     pub(crate) database: Option<String>,
+    /// Whether all reads go to one server: the primary, or the only one that is spoken to.
+    pub(crate) one_member: bool,
     /// Where it is, without user and password.
     pub(crate) place: String,
     patience: Duration,
@@ -69,11 +73,13 @@ impl Server {
         let settings = settings(cx, options).await?;
         let place = settings.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let database = options.database.clone().or_else(|| settings.default_database.clone());
+        let one_member = settings.direct_connection == Some(true) || reads_from_the_primary(&settings);
         let client = Client::with_options(settings);
         let client = client.map_err(|error| errors::told(&error, "use the options of the connection"))?;
         let (cx, patience) = (cx.clone(), options.connect_patience() * 2);
         let hello = Document::new();
-        let mut server = Self { client, cx, hello, database, place, patience, cancelled, _guard: guard };
+        let mut server =
+            Self { client, cx, hello, database, one_member, place, patience, cancelled, _guard: guard };
         let what = format!("reach `{}`", server.place);
         server.hello = server.command(&what, "admin", doc! { "hello": 1 }).await?;
         server.patience = options.patience();
@@ -170,6 +176,13 @@ async fn settings(cx: &Context, options: &Options) -> Result<ClientOptions> {
     settings.connect_timeout = Some(options.connect_patience());
     settings.server_selection_timeout = Some(options.connect_patience());
     Ok(settings)
+}
+
+fn reads_from_the_primary(settings: &ClientOptions) -> bool {
+    matches!(
+        settings.selection_criteria,
+        None | Some(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+    )
 }
 
 /// The driver's words about a URL may repeat parts of it, a password among them: they stay out.

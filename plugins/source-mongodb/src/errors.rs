@@ -50,13 +50,13 @@ pub(crate) fn refused_write(code: i32, message: &str, what: &str) -> Error {
 fn hinted(error: Error, code: Option<i32>, kind: ErrorKind) -> Error {
     match (code, kind) {
         (Some(SNAPSHOT_TOO_OLD), _) => error.hint(
-            "The run took longer than the server keeps its history: raise `minSnapshotHistoryWindowInSeconds` on it, or set \
-             `snapshot = \"off\"` and do without one moment for all collections.",
+            "The run took longer than the server keeps its history: set `consistency = \"oplog\"`, or raise \
+             `minSnapshotHistoryWindowInSeconds` on the server.",
         ),
         (Some(18), _) => error.hint("Look at `user`, `password` and `auth_source`."),
-        (_, ErrorKind::Denied) => {
-            error.hint("The role `read` suffices for a backup of a database, `readWrite` and `dbAdmin` for a restore.")
-        }
+        (_, ErrorKind::Denied) => error.hint(
+            "The role `read` suffices for a backup of a database, `readWrite` and `dbAdmin` for a restore.",
+        ),
         _ => error,
     }
 }

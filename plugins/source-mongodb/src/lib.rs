@@ -14,16 +14,22 @@ mod archive;
 mod backup;
 mod catalog;
 mod connect;
+mod consistency;
 mod errors;
 mod extjson;
 mod load;
+mod oplog;
 mod options;
 mod place;
+mod plan;
 mod restore;
 mod select;
+mod sessions;
+mod sink;
 mod target;
+mod users;
 
-pub use options::{Options, Snapshot, Url};
+pub use options::{Consistency, Options, Url};
 
 use connect::with_server;
 
@@ -61,7 +67,7 @@ impl Plugin for Mongodb {
 
 impl Source for Mongodb {
     fn probe(&mut self, cx: &Context) -> Result<Probe> {
-        with_server(cx, &self.options, async |server| backup::probe(server, &self.options).await)
+        with_server(cx, &self.options, async |server| plan::probe(server, &self.options).await)
     }
 
     fn discover(&mut self, cx: &Context) -> Result<Vec<Item>> {
@@ -78,18 +84,40 @@ impl Source for Mongodb {
     }
 
     fn target(&mut self, cx: &Context, how: &RestoreOptions) -> Result<Target> {
-        with_server(cx, &self.options, async |server| target::target(server, how).await)
+        with_server(cx, &self.options, async |server| target::target(server, &self.options, how).await)
     }
 
     fn preview(&mut self, cx: &Context, input: &dyn Inputs, how: &RestoreOptions) -> Result<Vec<String>> {
-        with_server(cx, &self.options, async |server| target::preview(server, input, how).await)
+        with_server(cx, &self.options, async |server| {
+            target::preview(server, &self.options, input, how).await
+        })
     }
 
     fn restore(&mut self, cx: &Context, input: &dyn Inputs, how: &RestoreOptions) -> Result<Restored> {
-        with_server(cx, &self.options, async |server| restore::restore(server, input, how).await)
+        with_server(cx, &self.options, async |server| {
+            restore::restore(server, &self.options, input, how).await
+        })
     }
 
-    fn by_hand(&self, _stream: &str, _contents: &Contents) -> Option<String> {
-        Some("mongorestore --archive".to_owned())
+    fn by_hand(&self, _stream: &str, contents: &Contents) -> Option<String> {
+        Some(by_hand(contents))
     }
+}
+
+/// mongorestore's command for what the contents say of the archive.
+fn by_hand(contents: &Contents) -> String {
+    let mut command = "mongorestore --archive".to_owned();
+    if contents.details.contains_key("oplog") {
+        command.push_str(" --oplogReplay");
+    }
+    let databases = contents.details.get("databases").and_then(|names| names.as_array());
+    // Users of one database are restored only where it is named, which the oplog doesn't allow.
+    match databases.map(Vec::as_slice) {
+        Some([name]) if contents.details.contains_key("users") && !contents.details.contains_key("oplog") => {
+            let name = name.as_str().unwrap_or_default().replace('\'', "'\\''");
+            command.push_str(&format!(" --restoreDbUsersAndRoles --db='{name}'"));
+        }
+        _ => {}
+    }
+    command
 }

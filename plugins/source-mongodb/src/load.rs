@@ -1,6 +1,6 @@
 //! Writes documents into collections, in batches, each document as the bytes that stand in the archive.
 
-use bson::raw::cstr;
+use bson::raw::{RawBsonRef, cstr};
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use windlass_plugin_api::{Error, Result};
 
@@ -13,23 +13,40 @@ const BATCH: usize = 8 * 1024 * 1024;
 /// How many documents go into one command: about the time of one answer.
 const COUNT: usize = 1000;
 
-/// Documents of one collection that wait to be sent.
+/// What a batch does with what it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Inserts documents; one that is there is an error.
+    Insert,
+    /// Puts documents into the place of those with the same `_id`.
+    Upsert,
+    /// Runs the statements of an `update`.
+    Update,
+    /// Runs the statements of a `delete`.
+    Delete,
+}
+
+/// Documents or statements for one collection that wait to be sent.
 pub(crate) struct Batch {
     db: String,
     name: String,
-    /// Documents that are there by their `_id` are replaced, rather than an error.
-    merge: bool,
+    kind: Kind,
     documents: Vec<Vec<u8>>,
     bytes: usize,
 }
 
 impl Batch {
     /// For a collection.
-    pub(crate) fn new(db: &str, name: &str, merge: bool) -> Self {
-        Self { db: db.to_owned(), name: name.to_owned(), merge, documents: Vec::new(), bytes: 0 }
+    pub(crate) fn new(db: &str, name: &str, kind: Kind) -> Self {
+        Self { db: db.to_owned(), name: name.to_owned(), kind, documents: Vec::new(), bytes: 0 }
     }
 
-    /// Adds a document, and sends what waits if that is enough.
+    /// What it does.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Adds a document or statement, and sends what waits if that is enough.
     pub(crate) async fn add(&mut self, server: &Server, document: &[u8]) -> Result<()> {
         if self.bytes + document.len() > BATCH || self.documents.len() == COUNT {
             self.send(server).await?;
@@ -41,42 +58,24 @@ impl Batch {
 
     /// Sends what waits.
     pub(crate) async fn send(&mut self, server: &Server) -> Result<()> {
-        let documents = std::mem::take(&mut self.documents);
+        let mut documents = std::mem::take(&mut self.documents);
         self.bytes = 0;
         if documents.is_empty() {
             return Ok(());
         }
-        if !self.merge {
-            return self.insert(server, &documents).await;
+        if self.kind == Kind::Upsert {
+            documents = documents.iter().map(|one| upsert(one)).collect::<Result<_>>()?;
         }
-        let mut updates = Vec::new();
-        for document in &documents {
-            updates.push(self.upsert(document)?);
+        let (verb, list) = match self.kind {
+            Kind::Insert => ("insert", "documents"),
+            Kind::Upsert | Kind::Update => ("update", "updates"),
+            Kind::Delete => ("delete", "deletes"),
+        };
+        let mut command = doc! { verb: &self.name, "ordered": true };
+        if self.kind != Kind::Delete {
+            command.insert("bypassDocumentValidation", true);
         }
-        let command = doc! { "update": &self.name, "ordered": true, "bypassDocumentValidation": true };
-        self.run(server, &command, "updates", &updates).await
-    }
-
-    async fn insert(&self, server: &Server, documents: &[Vec<u8>]) -> Result<()> {
-        let command = doc! { "insert": &self.name, "ordered": true, "bypassDocumentValidation": true };
-        self.run(server, &command, "documents", documents).await
-    }
-
-    /// Puts `document` in the place of the one with its `_id`, whichever there is.
-    fn upsert(&self, document: &[u8]) -> Result<Vec<u8>> {
-        let damaged =
-            || Error::damaged(format!("`{}.{}` has a document that can't be read", self.db, self.name));
-        let raw = RawDocument::from_bytes(document).map_err(|error| damaged().because(&error))?;
-        let id = raw.get("_id").map_err(|error| damaged().because(&error))?.ok_or_else(damaged)?;
-        let mut equal = RawDocumentBuf::new();
-        equal.append(cstr!("$eq"), id);
-        let mut query = RawDocumentBuf::new();
-        query.append(cstr!("_id"), equal);
-        let mut update = RawDocumentBuf::new();
-        update.append(cstr!("q"), query);
-        update.append(cstr!("u"), raw.to_owned());
-        update.append(cstr!("upsert"), true);
-        Ok(update.into_bytes())
+        self.run(server, &command, list, &documents).await
     }
 
     async fn run(
@@ -103,6 +102,27 @@ impl Batch {
             }
         }
     }
+}
+
+/// The statement that puts `document` into the place of the one with its `_id`, whichever there is.
+pub(crate) fn upsert(document: &[u8]) -> Result<Vec<u8>> {
+    let damaged = || Error::damaged("the archive has a document that can't be read");
+    let raw = RawDocument::from_bytes(document).map_err(|error| damaged().because(&error))?;
+    let id = raw.get("_id").map_err(|error| damaged().because(&error))?.ok_or_else(damaged)?;
+    let mut update = RawDocumentBuf::new();
+    update.append(cstr!("q"), by_id(id));
+    update.append(cstr!("u"), raw.to_owned());
+    update.append(cstr!("upsert"), true);
+    Ok(update.into_bytes())
+}
+
+/// The query for the document with this `_id`, whatever type that has.
+pub(crate) fn by_id(id: RawBsonRef<'_>) -> RawDocumentBuf {
+    let mut equal = RawDocumentBuf::new();
+    equal.append(cstr!("$eq"), id);
+    let mut query = RawDocumentBuf::new();
+    query.append(cstr!("_id"), equal);
+    query
 }
 
 /// `command` and, at its end, an array of documents as they are.

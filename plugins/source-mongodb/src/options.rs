@@ -35,8 +35,23 @@ pub struct Options {
     pub include: Vec<String>,
     /// Leave these collections and views out, with globs. A name that nothing fits is an error.
     pub exclude: Vec<String>,
-    /// Whether all collections are read as of one moment.
-    pub snapshot: Snapshot,
+    /// How all collections come to be of one moment.
+    pub consistency: Consistency,
+    /// For how many seconds the server can still read a past moment. Default: what its parameter
+    /// `minSnapshotHistoryWindowInSeconds` says, else 300.
+    #[schemars(range(min = 1, max = 31_536_000))]
+    pub history_window: Option<u32>,
+    /// How many MiB of documents a backup reads each second at least, its storage included. With the size of the data that
+    /// tells whether a run fits the history window.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub read_rate: u32,
+    /// Back up users and roles too, and on restore make those that are missing; those that are there stay as they are.
+    pub users: bool,
+    /// End what others run on the databases that a restore with `--mode replace` replaces.
+    pub force: bool,
+    /// Drop the replaced collections once a restore with `--mode replace` has gone well, rather than keep them in the
+    /// database `<database>_before_<snapshot id>`.
+    pub drop_before: bool,
     /// Use TLS, with a certificate that is verified.
     pub tls: bool,
     /// Certificates in PEM form that the server's is judged by. Default: those that Mozilla trusts.
@@ -66,7 +81,12 @@ impl Default for Options {
             database: None,
             include: Vec::new(),
             exclude: Vec::new(),
-            snapshot: Snapshot::default(),
+            consistency: Consistency::default(),
+            history_window: None,
+            read_rate: 20,
+            users: false,
+            force: false,
+            drop_before: false,
             tls: false,
             tls_ca: None,
             tls_cert_key: None,
@@ -87,18 +107,22 @@ impl fmt::Debug for Url {
     }
 }
 
-/// Whether all collections are read as of one moment.
+/// How all collections come to be of one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Snapshot {
-    /// Where the deployment can: a replica set or sharded cluster of version 5.0 or later. Elsewhere each collection is
-    /// read at a moment of its own, and the run says so in a warning.
+pub enum Consistency {
+    /// What the deployment can: a snapshot where the run fits the history window, else the oplog, else none, which
+    /// every run warns of.
     #[default]
     Auto,
-    /// Always; a deployment that can't is an error.
-    Required,
-    /// Never, for runs that take longer than the server keeps its history (`minSnapshotHistoryWindowInSeconds`).
-    Off,
+    /// A snapshot session: all is read as of the moment of the first read. A replica set or sharded cluster of version
+    /// 5.0 or later; a run that takes longer than the history window fails.
+    Snapshot,
+    /// What was written meanwhile is added from the oplog, and applied on restore: all is of the moment of the end. A
+    /// replica set, and the right to read `local` and `config`.
+    Oplog,
+    /// Each collection as it is when it is read.
+    None,
 }
 
 impl Options {

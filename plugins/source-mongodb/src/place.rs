@@ -6,13 +6,17 @@ use bson::{Bson, Document};
 use windlass_plugin_api::{Error, ErrorKind, RestoreOptions, Result};
 
 use crate::archive::Entry;
-use crate::{extjson, select};
+use crate::{extjson, oplog, select, users};
 
 /// Where one collection goes.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     /// Its number in the archive.
     pub(crate) entry: usize,
+    /// Its database in the archive.
+    pub(crate) from: String,
+    /// Its name in the archive.
+    pub(crate) collection: String,
     pub(crate) db: String,
     pub(crate) name: String,
     pub(crate) is_view: bool,
@@ -27,6 +31,10 @@ pub(crate) struct Place {
 pub(crate) struct Places {
     pub(crate) places: Vec<Place>,
     pub(crate) left_out: Vec<String>,
+    /// The number of the archive's oplog.
+    pub(crate) oplog: Option<usize>,
+    /// What of the archive are users and roles to be restored.
+    pub(crate) users: Vec<(usize, users::Part)>,
 }
 
 impl Places {
@@ -38,12 +46,25 @@ impl Places {
         names
     }
 
-    /// Judges an archive's prelude. `database` is what its one database will be called.
-    pub(crate) fn of(entries: &[Entry], how: &RestoreOptions, database: Option<&str>) -> Result<Self> {
+    /// Judges an archive's prelude. `database` is what its one database will be called; `users`, whether those are wanted.
+    pub(crate) fn of(
+        entries: &[Entry],
+        how: &RestoreOptions,
+        database: Option<&str>,
+        users: bool,
+    ) -> Result<Self> {
         let names: Vec<_> = entries.iter().map(|one| (one.db.as_str(), one.collection.as_str())).collect();
-        let mut result = Self::default();
+        let oplog = names.iter().position(|name| *name == ("", oplog::NAME));
+        let mut result = Self { oplog, ..Self::default() };
         for entry in select::only(&how.only, &names)? {
             let one = &entries[entry];
+            if Some(entry) == oplog {
+                continue;
+            }
+            if let (true, Some(part)) = (users, users::part(one)) {
+                result.users.push((entry, part));
+                continue;
+            }
             match kept_back(one) {
                 Some(why) => result.left_out.push(format!("`{}`: {why}", one.namespace())),
                 None => result.places.push(place(entry, one)?),
@@ -74,11 +95,11 @@ fn kept_back(entry: &Entry) -> Option<&'static str> {
     if entry.kind == "timeseries" || entry.collection.starts_with("system.buckets.") {
         return Some("time series collections can't be restored");
     }
-    if entry.db.is_empty() {
-        return Some("the oplog isn't applied: collections may be of different moments");
+    if users::part(entry).is_some() {
+        return Some("users and roles are restored with `users = true` alone");
     }
-    if entry.db == "admin" || entry.collection.starts_with("$admin.") {
-        return Some("users and roles aren't restored");
+    if entry.db == "admin" || entry.db.is_empty() {
+        return Some("it belongs to the server");
     }
     let own = entry.collection.starts_with("system.") && entry.collection != "system.js";
     own.then_some("it belongs to the server")
@@ -86,16 +107,9 @@ fn kept_back(entry: &Entry) -> Option<&'static str> {
 
 fn place(entry: usize, one: &Entry) -> Result<Place> {
     let metadata = if one.metadata.is_empty() { Document::new() } else { extjson::read(&one.metadata)? };
-    let mut options = metadata.get_document("options").cloned().unwrap_or_default();
-    // Servers since 4.0 know it no more, and it has no meaning outside of `local`.
-    options.remove("autoIndexId");
-    // `create` would take them for the command's own words.
-    let own = |word: &&String| {
-        word.starts_with('$') || ["create", "writeConcern", "comment", "lsid"].contains(&word.as_str())
-    };
-    if let Some(word) = options.keys().find(own) {
-        return Err(Error::damaged(format!("the options of `{}` hold `{word}`", one.namespace())));
-    }
+    let options = metadata.get_document("options").cloned().unwrap_or_default();
+    let mut place = Place::new(entry, &one.db, &one.db, &one.collection, options)?;
+    place.is_view |= one.kind == "view";
     let indexes = metadata.get_array("indexes").map_or(&[][..], Vec::as_slice);
     let indexes =
         indexes.iter().filter_map(Bson::as_document).filter(|index| !comes_by_itself(index)).cloned();
@@ -104,18 +118,47 @@ fn place(entry: usize, one: &Entry) -> Result<Place> {
         index.remove("ns");
         index
     });
-    Ok(Place {
-        entry,
-        db: one.db.clone(),
-        name: one.collection.clone(),
-        is_view: one.kind == "view" || options.contains_key("viewOn"),
-        indexes: indexes.collect(),
-        options,
-    })
+    place.indexes = indexes.collect();
+    Ok(place)
+}
+
+impl Place {
+    /// The collection `from`.`collection` of the archive in the database `db`; an error if its options aren't such.
+    pub(crate) fn new(
+        entry: usize,
+        from: &str,
+        db: &str,
+        collection: &str,
+        mut options: Document,
+    ) -> Result<Self> {
+        // Servers since 4.0 know it no more, and it has no meaning outside of `local`.
+        options.remove("autoIndexId");
+        // `create` would take them for the command's own words.
+        let own = |word: &&String| {
+            word.starts_with('$') || ["create", "writeConcern", "comment", "lsid"].contains(&word.as_str())
+        };
+        if let Some(word) = options.keys().find(own) {
+            return Err(Error::damaged(format!("the options of `{from}.{collection}` hold `{word}`")));
+        }
+        let server = collection.starts_with("system.") && collection != "system.js";
+        if collection.is_empty() || server || collection.contains(['$', '\0']) {
+            return Err(Error::damaged(format!("the archive holds a collection `{from}.{collection}`")));
+        }
+        Ok(Self {
+            entry,
+            from: from.to_owned(),
+            collection: collection.to_owned(),
+            db: db.to_owned(),
+            name: collection.to_owned(),
+            is_view: options.contains_key("viewOn"),
+            indexes: Vec::new(),
+            options,
+        })
+    }
 }
 
 /// The index on `_id`, and the one that a clustered collection is.
-fn comes_by_itself(index: &Document) -> bool {
+pub(crate) fn comes_by_itself(index: &Document) -> bool {
     index.get_str("name").is_ok_and(|name| name == "_id_") || index.contains_key("clustered")
 }
 
@@ -133,11 +176,11 @@ mod tests {
     fn one_database_is_renamed_and_several_are_not_thrown_together() {
         let entries = [entry("a", "x", "collection", ""), entry("b", "y", "collection", "")];
         let all = RestoreOptions::default();
-        let kept = Places::of(&entries, &all, None).unwrap();
+        let kept = Places::of(&entries, &all, None, false).unwrap();
         assert_eq!(kept.databases(), ["a", "b"]);
-        assert_eq!(Places::of(&entries, &all, Some("c")).unwrap_err().kind, ErrorKind::Config);
+        assert_eq!(Places::of(&entries, &all, Some("c"), false).unwrap_err().kind, ErrorKind::Config);
         let one = RestoreOptions { only: vec![RawName::Text("b.y".into())], ..all };
-        let renamed = Places::of(&entries, &one, Some("c")).unwrap();
+        let renamed = Places::of(&entries, &one, Some("c"), false).unwrap();
         assert_eq!((renamed.databases(), renamed.places[0].entry), (vec!["c"], 1));
     }
 
@@ -151,8 +194,8 @@ mod tests {
             entry("a", "t", "timeseries", ""),
             entry("a", "x", "collection", metadata),
         ];
-        let places = Places::of(&entries, &RestoreOptions::default(), None).unwrap();
-        assert_eq!((places.left_out.len(), places.places.len()), (4, 1));
+        let places = Places::of(&entries, &RestoreOptions::default(), None, false).unwrap();
+        assert_eq!((places.left_out.len(), places.places.len(), places.oplog), (3, 1, Some(1)));
         let index = bson::doc! { "name": "n", "key": { "b": 1, "a": -1 } };
         assert_eq!(places.places[0].indexes, [index]);
     }
@@ -162,13 +205,13 @@ mod tests {
         for db in ["local", "config", "a/b", "$x"] {
             let entries = [entry(db, "x", "collection", "")];
             assert_eq!(
-                Places::of(&entries, &RestoreOptions::default(), None).unwrap_err().kind,
+                Places::of(&entries, &RestoreOptions::default(), None, false).unwrap_err().kind,
                 ErrorKind::Damaged
             );
         }
         for options in [r#"{"options":{"create":"other"}}"#, r#"{"options":{"$db":"other"}}"#] {
             let entries = [entry("a", "x", "collection", options)];
-            let error = Places::of(&entries, &RestoreOptions::default(), None).unwrap_err();
+            let error = Places::of(&entries, &RestoreOptions::default(), None, false).unwrap_err();
             assert_eq!(error.kind, ErrorKind::Damaged);
         }
     }

@@ -2,16 +2,18 @@
 
 use std::io::{self, Read};
 
+use bson::{Bson, doc};
 use windlass_plugin_api::{Error, ErrorKind, Inputs, Reader, RestoreMode, RestoreOptions, Result, Target};
 
 use crate::archive::Archive;
-use crate::catalog::{self, Found, STAGING};
+use crate::catalog::{self, BEFORE, Found};
 use crate::connect::{Server, outside};
+use crate::options::Options;
 use crate::place::Places;
-use crate::{FORMAT, select};
+use crate::{FORMAT, select, sessions};
 
 /// Looks at the databases that a restore would write to.
-pub(crate) async fn target(server: &Server, how: &RestoreOptions) -> Result<Target> {
+pub(crate) async fn target(server: &Server, options: &Options, how: &RestoreOptions) -> Result<Target> {
     let databases = databases(server, how)?;
     let only = only(how)?;
     let mut there = Vec::new();
@@ -27,26 +29,100 @@ pub(crate) async fn target(server: &Server, how: &RestoreOptions) -> Result<Targ
     };
     target.effects = match (how.mode, target.empty) {
         (_, true) | (RestoreMode::Fail, _) => Vec::new(),
-        (RestoreMode::Replace, _) => vec![
-            "each collection is loaded beside the old one and takes its place once all are loaded, one after the other: \
-             a failure before that changes nothing, a failure in it leaves some old and some new"
-                .to_owned(),
-        ],
+        (RestoreMode::Replace, _) => replacing(server, options, how, &databases).await,
         (RestoreMode::Merge, _) => {
-            vec!["writes into the collections as they are: a failure leaves what was written until then".to_owned()]
+            vec![
+                "writes into the collections as they are: a failure leaves what was written until then"
+                    .to_owned(),
+            ]
         }
     };
+    if how.mode == RestoreMode::Replace && !target.empty {
+        target.sessions = sessions::shown(server, &databases).await?;
+    }
     Ok(target)
+}
+
+/// What a restore does to what is there, and what stays of it.
+async fn replacing(
+    server: &Server,
+    options: &Options,
+    how: &RestoreOptions,
+    databases: &[String],
+) -> Vec<String> {
+    let mut told = vec![
+        "each collection is loaded beside the old one and takes its place once all are loaded: a failure until then, or in it, \
+         leaves what was there"
+            .to_owned(),
+    ];
+    if options.drop_before {
+        told.push("what was there is dropped once the restore has gone well".to_owned());
+        return told;
+    }
+    let there = catalog::databases(server).await.unwrap_or_default();
+    for db in databases {
+        let before = before_name(db, &how.snapshot, &there);
+        told.push(match may_keep(server, &before).await {
+            true => format!("what was in `{db}` stays as the database `{before}` (the server copies it there)"),
+            false => format!(
+                "what was in `{db}` stays in it as `{BEFORE}{}-…`, because it can't be moved to the database `{before}`",
+                how.snapshot
+            ),
+        });
+    }
+    told
+}
+
+/// What a database that was replaced is called: a name that none has.
+pub(crate) fn before_name(db: &str, snapshot: &str, there: &[String]) -> String {
+    let number = |count: usize| if count == 1 { String::new() } else { format!("_{count}") };
+    let name = |count: usize| {
+        let end = format!("_before_{snapshot}{}", number(count));
+        // The longest name of a database is of 63 bytes.
+        let mut room = 63_usize.saturating_sub(end.len()).min(db.len());
+        while !db.is_char_boundary(room) {
+            room -= 1;
+        }
+        format!("{}{end}", &db[..room])
+    };
+    (1..).map(name).find(|name| !there.contains(name)).unwrap_or_default()
+}
+
+/// Whether collections can be moved to the database `to`: not on a sharded cluster, and not without the right to write there.
+pub(crate) async fn may_keep(server: &Server, to: &str) -> bool {
+    if server.hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid") {
+        return false;
+    }
+    let question = doc! { "connectionStatus": 1, "showPrivileges": true };
+    let Ok(reply) = server.command("ask for our rights", "admin", question).await else { return true };
+    let Ok(info) = reply.get_document("authInfo") else { return true };
+    let list = |key: &str| info.get_array(key).map_or(&[][..], Vec::as_slice);
+    // Nobody signed in: the server asks nobody.
+    list("authenticatedUsers").is_empty()
+        || list("authenticatedUserPrivileges").iter().any(|one| allows(one, to))
+}
+
+fn allows(privilege: &Bson, db: &str) -> bool {
+    let Some(privilege) = privilege.as_document() else { return false };
+    let actions = privilege.get_array("actions").map_or(&[][..], Vec::as_slice);
+    let may =
+        |action: &str| actions.iter().any(|one| [Some(action), Some("anyAction")].contains(&one.as_str()));
+    let Ok(resource) = privilege.get_document("resource") else { return false };
+    let there = resource.get_bool("anyResource").unwrap_or(false)
+        || (resource.get_str("collection").ok() == Some("")
+            && ["", db].contains(&resource.get_str("db").unwrap_or("$")));
+    there && may("insert") && may("createIndex")
 }
 
 /// What a restore would do to what is there, by the archive's prelude.
 pub(crate) async fn preview(
     server: &Server,
+    options: &Options,
     input: &dyn Inputs,
     how: &RestoreOptions,
 ) -> Result<Vec<String>> {
     let archive = open(input)?;
-    let places = Places::of(&archive.entries, how, server.database.as_deref())?;
+    let places = Places::of(&archive.entries, how, server.database.as_deref(), options.users)?;
     let (mut replaced, mut dropped) = (0, Vec::new());
     for db in databases_of(server, &places) {
         for one in present(server, &db).await? {
@@ -76,7 +152,7 @@ pub(crate) fn goes(one: &Found, how: &RestoreOptions) -> bool {
 /// What is in a database, without what a killed restore left.
 pub(crate) async fn present(server: &Server, db: &str) -> Result<Vec<Found>> {
     let mut found = catalog::collections(server, db).await?;
-    found.retain(|one| !one.name.starts_with(STAGING));
+    found.retain(|one| !catalog::is_ours(&one.name));
     Ok(found)
 }
 

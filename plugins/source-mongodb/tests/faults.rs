@@ -200,9 +200,11 @@ fn a_standalone_server_gives_no_snapshot_and_that_is_said_or_refused() {
     assert_eq!(contents.consistency_point, None);
     restore(&common::options(&side, "copy"), &bytes, &how(RestoreMode::Fail, &[])).unwrap();
     assert_eq!(side.fingerprint("copy"), side.fingerprint("shop"));
-    options["snapshot"] = json!("required");
-    let error = backup(&options).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Unsupported, "{error}");
+    for asked in ["snapshot", "oplog"] {
+        options["consistency"] = json!(asked);
+        let error = backup(&options).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unsupported, "{error}");
+    }
 }
 
 #[test]

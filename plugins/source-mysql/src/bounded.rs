@@ -13,7 +13,9 @@ pub(crate) struct Bounded<'a>(pub(crate) &'a mut Vec<u8>);
 impl Write for Bounded<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len() + bytes.len() > MOST {
-            return Err(Error::failed("the definitions of the database are larger than 256 MiB").into_io());
+            return Err(
+                Error::failed("what the server tells of its databases is larger than 256 MiB").into_io()
+            );
         }
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())

@@ -1,8 +1,11 @@
 //! What is in a database and what we may do there, as the server tells. Reads only.
 
+use std::collections::BTreeSet;
+
 use windlass_plugin_api::Result;
 
 use crate::names::text;
+use crate::rights::Rights;
 use crate::server::Server;
 
 /// What a table is.
@@ -38,37 +41,23 @@ pub(crate) struct Database {
     pub(crate) triggers: Vec<String>,
 }
 
+/// How many databases are asked for at once: their names stand in an argument, which has a limit.
+const AT_ONCE: usize = 200;
+
 impl Database {
     /// Looks at the database `name`.
     pub(crate) fn look(server: &Server<'_>, name: &str) -> Result<Self> {
-        let is = |column: &str| named(column, name);
-        let charset = server.rows(&format!(
-            "SELECT default_character_set_name, default_collation_name FROM information_schema.SCHEMATA WHERE {}",
-            is("schema_name")
-        ))?;
-        let Some(charset) = charset.into_iter().next() else {
-            return Ok(Self { name: name.to_owned(), ..Self::default() });
-        };
-        let tables = server.rows(&format!(
-            "SELECT table_name, table_type, COALESCE(engine, ''), COALESCE(data_length, 0) \
-             FROM information_schema.TABLES WHERE {} ORDER BY table_name",
-            is("table_schema")
-        ))?;
-        let routines = server.rows(&format!(
-            "SELECT routine_type, routine_name FROM information_schema.ROUTINES WHERE {}",
-            is("routine_schema")
-        ))?;
-        let names = |column: &str, table: &str, schema: &str| {
-            server.column(&format!("SELECT {column} FROM information_schema.{table} WHERE {}", is(schema)))
-        };
-        Ok(Self {
-            name: name.to_owned(),
-            charset: Some((cell(&charset, 0), cell(&charset, 1))),
-            tables: tables.iter().map(|row| table(row)).collect(),
-            routines: routines.iter().map(|row| (cell(row, 0), cell(row, 1))).collect(),
-            events: names("event_name", "EVENTS", "event_schema")?,
-            triggers: names("trigger_name", "TRIGGERS", "trigger_schema")?,
-        })
+        Ok(Self::look_all(server, &[name])?.pop().unwrap_or_default())
+    }
+
+    /// Looks at these databases, in this order.
+    pub(crate) fn look_all(server: &Server<'_>, names: &[&str]) -> Result<Vec<Self>> {
+        let named = |name: &&str| Self { name: (*name).to_owned(), ..Self::default() };
+        let mut databases: Vec<Self> = names.iter().map(named).collect();
+        for part in databases.chunks_mut(AT_ONCE) {
+            look_at(server, part)?;
+        }
+        Ok(databases)
     }
 
     pub(crate) fn exists(&self) -> bool {
@@ -94,6 +83,39 @@ impl Database {
     }
 }
 
+fn look_at(server: &Server<'_>, databases: &mut [Database]) -> Result<()> {
+    let names: Vec<String> = databases.iter().map(|database| database.name.clone()).collect();
+    let mut each =
+        |columns: &str, table: &str, schema: &str, take: fn(&mut Database, &[String])| -> Result<()> {
+            let sql = format!(
+                "SELECT {schema}, {columns} FROM information_schema.{table} WHERE {} ORDER BY 1, 2",
+                among(schema, &names)
+            );
+            for row in server.rows(&sql)? {
+                // The dictionary compares without case.
+                if let Some(database) = databases.iter_mut().find(|database| database.name == cell(&row, 0)) {
+                    take(database, &row[1..]);
+                }
+            }
+            Ok(())
+        };
+    each(
+        "default_character_set_name, default_collation_name",
+        "SCHEMATA",
+        "schema_name",
+        |database, row| {
+            database.charset = Some((cell(row, 0), cell(row, 1)));
+        },
+    )?;
+    let columns = "table_name, table_type, COALESCE(engine, ''), COALESCE(data_length, 0)";
+    each(columns, "TABLES", "table_schema", |database, row| database.tables.push(table(row)))?;
+    each("routine_name, routine_type", "ROUTINES", "routine_schema", |database, row| {
+        database.routines.push((cell(row, 1), cell(row, 0)));
+    })?;
+    each("event_name", "EVENTS", "event_schema", |database, row| database.events.push(cell(row, 0)))?;
+    each("trigger_name", "TRIGGERS", "trigger_schema", |database, row| database.triggers.push(cell(row, 0)))
+}
+
 fn table(row: &[String]) -> Table {
     let kind = match cell(row, 1).as_str() {
         "VIEW" | "SYSTEM VIEW" => Kind::View,
@@ -115,13 +137,27 @@ pub(crate) fn named(column: &str, name: &str) -> String {
     format!("{column} = {name} AND BINARY {column} = BINARY {name}")
 }
 
+/// A condition for these names; it may fit others that differ by case.
+pub(crate) fn among(column: &str, names: &[String]) -> String {
+    match names {
+        // Of one database the server looks at that one alone.
+        [name] => named(column, name),
+        names => {
+            let names: Vec<String> = names.iter().map(|name| text(name)).collect();
+            format!("{column} IN ({})", names.join(", "))
+        }
+    }
+}
+
 pub(crate) fn cell(row: &[String], index: usize) -> String {
     row.get(index).cloned().unwrap_or_default()
 }
 
+/// What a server has for itself.
+pub(crate) const OWN: [&str; 4] = ["information_schema", "performance_schema", "mysql", "sys"];
+
 /// The databases of the server that aren't its own.
 pub(crate) fn databases(server: &Server<'_>) -> Result<Vec<String>> {
-    const OWN: [&str; 4] = ["information_schema", "performance_schema", "mysql", "sys"];
     let all = server.column("SHOW DATABASES")?;
     Ok(all.into_iter().filter(|name| !OWN.contains(&name.to_ascii_lowercase().as_str())).collect())
 }
@@ -156,46 +192,33 @@ pub(crate) fn sessions(server: &Server<'_>, database: &str) -> Result<Vec<(Strin
     Ok(rows.iter().map(|row| line(row)).collect())
 }
 
-/// The rights that we have on a database, as far as accounts and roles tell; in capitals.
-pub(crate) fn rights(server: &Server<'_>, database: &str) -> Result<Vec<String>> {
-    let who = server.rows("SELECT CURRENT_USER(), COALESCE(CURRENT_ROLE(), '')")?;
-    let who = who.into_iter().next().unwrap_or_default();
-    let user = cell(&who, 0);
-    let (name, host) = user.rsplit_once('@').unwrap_or((&user, "%"));
-    let grantees =
-        [format!("'{name}'@'{host}'"), format!("'{}'@''", cell(&who, 1))].map(|name| text(&name)).join(", ");
-    server.column(&format!(
-        "SELECT privilege_type FROM information_schema.USER_PRIVILEGES WHERE grantee IN ({grantees}) UNION \
-         SELECT privilege_type FROM information_schema.SCHEMA_PRIVILEGES \
-         WHERE grantee IN ({grantees}) AND {} LIKE table_schema",
-        text(database)
-    ))
-}
-
-/// The accounts that views, triggers, routines and events of a database run as.
-pub(crate) fn definers(server: &Server<'_>, database: &str) -> Result<Vec<String>> {
-    let of = |table: &str, column: &str| {
-        format!("SELECT definer FROM information_schema.{table} WHERE {}", named(column, database))
-    };
-    let all = [
-        of("VIEWS", "table_schema"),
-        of("ROUTINES", "routine_schema"),
-        of("TRIGGERS", "trigger_schema"),
-        of("EVENTS", "event_schema"),
+/// The accounts that views, triggers, routines and events of these databases run as.
+pub(crate) fn definers(server: &Server<'_>, databases: &[String]) -> Result<Vec<String>> {
+    let kinds = [
+        ("VIEWS", "table_schema"),
+        ("ROUTINES", "routine_schema"),
+        ("TRIGGERS", "trigger_schema"),
+        ("EVENTS", "event_schema"),
     ];
-    server.column(&all.join(" UNION "))
+    let mut definers = BTreeSet::new();
+    for part in databases.chunks(AT_ONCE) {
+        let of = |(table, schema): (&str, &str)| {
+            format!("SELECT definer FROM information_schema.{table} WHERE {}", among(schema, part))
+        };
+        definers.extend(server.column(&kinds.map(of).join(" UNION "))?);
+    }
+    Ok(definers.into_iter().collect())
 }
 
 /// Whether we may make code of other definers than ourselves; also if there are none in this database.
-pub(crate) fn may_define(server: &Server<'_>, database: &str) -> Result<bool> {
-    let definers = definers(server, database)?;
+pub(crate) fn may_define(server: &Server<'_>, rights: &Rights, database: &str) -> Result<bool> {
+    let definers = definers(server, &[database.to_owned()])?;
     let ourselves = server.column("SELECT CURRENT_USER()")?;
     if definers.iter().all(|definer| ourselves.contains(definer)) {
         return Ok(true);
     }
-    let rights = rights(server, database)?;
     let enough = ["SUPER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER"];
-    Ok(rights.iter().any(|right| enough.contains(&right.as_str())))
+    Ok(enough.iter().any(|right| rights.has(database, right)))
 }
 
 /// Those of `accounts` that the server doesn't have; none if we may not look.

@@ -9,6 +9,7 @@ use crate::scan::Modes;
 use crate::statement::{Kind, asleep, replaced};
 
 /// A statement that code needs.
+#[derive(Clone)]
 pub(crate) enum Piece {
     /// Sets something of the session.
     Setting(Vec<u8>),
@@ -41,28 +42,17 @@ fn drops(text: &[u8]) -> bool {
 #[derive(Default)]
 pub(crate) struct Late {
     pieces: Vec<(Vec<u8>, Piece)>,
-    bytes: usize,
     has_code: bool,
-    /// The delimiter that the client has now.
-    current: Vec<u8>,
 }
 
 impl Late {
-    pub(crate) fn push(&mut self, delimiter: Vec<u8>, piece: Piece) {
+    /// Adds a piece, and gives its length.
+    pub(crate) fn push(&mut self, delimiter: Vec<u8>, piece: Piece) -> usize {
         let (Piece::Setting(text) | Piece::Defaults(text, _) | Piece::Code(text, ..)) = &piece;
-        self.bytes += text.len();
+        let bytes = text.len();
         self.has_code |= matches!(piece, Piece::Code(..));
         self.pieces.push((delimiter, piece));
-    }
-
-    /// What it comes to.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Tells the client of another delimiter, where it needs to know.
-    pub(crate) fn delimit(&mut self, out: &mut Vec<u8>, delimiter: &[u8]) {
-        delimit(&mut self.current, out, delimiter);
+        bytes
     }
 
     /// Statements that make all of it in a database; empty if there is none.
@@ -82,7 +72,8 @@ impl Late {
     }
 }
 
-fn delimit(current: &mut Vec<u8>, out: &mut Vec<u8>, delimiter: &[u8]) {
+/// Tells the client of another delimiter than its `current` one, where it needs to know.
+pub(crate) fn delimit(current: &mut Vec<u8>, out: &mut Vec<u8>, delimiter: &[u8]) {
     let known: &[u8] = if current.is_empty() { b";" } else { current };
     if known != delimiter {
         out.extend_from_slice(b"DELIMITER ");

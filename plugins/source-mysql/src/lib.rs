@@ -12,10 +12,14 @@ use windlass_plugin_api::{
     Target, export_plugin,
 };
 
+mod accounts;
 mod backup;
 mod bounded;
+mod claim;
 mod errors;
 mod facts;
+mod goal;
+mod judge;
 mod late;
 mod lock;
 mod modes;
@@ -23,17 +27,22 @@ mod names;
 mod options;
 mod restore;
 mod rewrite;
+mod rights;
 mod scan;
 mod screen;
 mod select;
 mod server;
 mod statement;
 mod steady;
+mod survey;
 mod swap;
 mod target;
+mod ties;
 mod tokens;
 mod trailer;
 mod url;
+mod users;
+mod which;
 
 pub use options::{Keep, Options, Tls, Url};
 
@@ -43,8 +52,8 @@ export_plugin! {
         "summary": "MySQL and MariaDB databases",
         "schemes": ["mysql", "mariadb"],
         "aliases": ["mariadb"],
-        "reads": ["mysql-sql/1"],
-        "writes": ["mysql-sql/1"],
+        "reads": ["mysql-sql/1", "mysql-databases/1", "mysql-users/1"],
+        "writes": ["mysql-sql/1", "mysql-databases/1", "mysql-users/1"],
     }
     options: "../options.schema.json"
 }
@@ -54,6 +63,12 @@ const STREAM: &str = "data";
 
 /// The stream format: SQL as the dump programs write it, of one database and without its name.
 const FORMAT: &str = "mysql-sql/1";
+
+/// The same of several databases: each statement belongs to the database that was named last.
+const SEVERAL: &str = "mysql-databases/1";
+
+/// The format of the stream with accounts: `CREATE USER`, `CREATE ROLE`, `GRANT` and `SET DEFAULT ROLE`, one a line.
+const USERS: &str = "mysql-users/1";
 
 /// The source `mysql`.
 pub struct Mysql {
@@ -96,9 +111,15 @@ impl Source for Mysql {
         restore::restore(cx, &self.options, input, how)
     }
 
-    fn by_hand(&self, _: &str, _: &Contents) -> Option<String> {
-        // The database must exist; its name is the reader's to say. Newer dumps put the client into its sandbox themselves.
+    fn by_hand(&self, stream: &str, contents: &Contents) -> Option<String> {
+        // Newer dumps put the client into its sandbox themselves.
         let client = "mariadb --binary-mode --comments --local-infile=0 --default-character-set=utf8mb4";
-        Some(format!("{client} --max-allowed-packet=1G \"${{DATABASE:?}}\""))
+        Some(match (stream, contents.details.contains_key("databases")) {
+            // An account that is there is an error, and no reason to stop.
+            (users::STREAM, _) => format!("{client} --force"),
+            (_, true) => format!("{client} --max-allowed-packet=1G"),
+            // The database must exist; its name is the reader's to say.
+            (_, false) => format!("{client} --max-allowed-packet=1G \"${{DATABASE:?}}\""),
+        })
     }
 }

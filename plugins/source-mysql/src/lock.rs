@@ -2,7 +2,7 @@
 //!
 //! The dump programs have no option for it, and their sessions wait for as long as the server's `lock_wait_timeout` says: a
 //! day. So while the dump runs, the server is asked now and then whether a statement of a dump by our account waits for a
-//! lock in this database; one that waits too long is ended, and the dump with it.
+//! lock in these databases; one that waits too long is ended, and the dump with it.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
@@ -10,18 +10,22 @@ use std::time::Duration;
 
 use windlass_plugin_api::{Error, ErrorKind, Result};
 
-use crate::facts::{cell, named};
+use crate::facts::cell;
 use crate::server::Server;
 
 /// Runs `dump` under that watch.
-pub(crate) fn watched<T>(server: &Server<'_>, database: &str, dump: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(crate) fn watched<T>(
+    server: &Server<'_>,
+    databases: &[&str],
+    dump: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     let ended = (Mutex::new(false), Condvar::new());
     let locked = Mutex::new(None);
     let result = thread::scope(|scope| {
         scope.spawn(|| {
             while !wait(&ended, interval(server)) {
                 // A question that fails now may go well the next time.
-                if let Ok(Some(statement)) = end_waiting(server, database) {
+                if let Ok(Some(statement)) = end_waiting(server, databases) {
                     *locked.lock().unwrap_or_else(PoisonError::into_inner) = Some(statement);
                 }
             }
@@ -55,15 +59,15 @@ fn wait((ended, changed): &(Mutex<bool>, Condvar), time: Duration) -> bool {
 }
 
 /// Ends the session of a dump that waits too long, and gives its statement.
-fn end_waiting(server: &Server<'_>, database: &str) -> Result<Option<String>> {
+fn end_waiting(server: &Server<'_>, databases: &[&str]) -> Result<Option<String>> {
     let rows = server.rows(&format!(
-        "SELECT id, info FROM information_schema.PROCESSLIST WHERE {} AND time >= {} \
+        "SELECT id, COALESCE(db, ''), info FROM information_schema.PROCESSLIST WHERE time >= {} \
          AND user = SUBSTRING_INDEX(USER(), '@', 1) AND state LIKE 'Waiting for%lock' \
          AND (info LIKE 'SHOW %' OR info LIKE 'SELECT /*%SQL_NO_CACHE%' OR info LIKE 'LOCK TABLES %')",
-        named("db", database),
         server.options.lock_timeout
     ))?;
-    let Some(row) = rows.first() else { return Ok(None) };
+    let ours = |row: &&Vec<String>| databases.contains(&cell(row, 1).as_str());
+    let Some(row) = rows.iter().find(ours) else { return Ok(None) };
     server.rows(&format!("KILL {}", cell(row, 0)))?;
-    Ok(Some(cell(row, 1).chars().take(80).collect()))
+    Ok(Some(cell(row, 2).chars().take(80).collect()))
 }

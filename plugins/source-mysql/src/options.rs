@@ -30,6 +30,14 @@ pub struct Options {
     pub password: Option<Secret>,
     /// The database that is backed up, or restored to.
     pub database: Option<String>,
+    /// Several databases in one backup, as of one moment, with globs (`*`, `?`, `[ab]`); in place of `database`. The
+    /// server's own are never among them. A name that nothing fits is an error.
+    pub databases: Vec<String>,
+    /// Not these of `databases`, with globs. A name that nothing fits is an error.
+    pub exclude_databases: Vec<String>,
+    /// Back up the server's accounts and what they were granted, as a stream of its own; on restore make those that are
+    /// missing. One that is there stays as it is.
+    pub users: bool,
     /// How much of TLS to ask for; by default what the tools do by themselves.
     pub tls: Option<Tls>,
     /// The authorities that the server's certificate must come from, in PEM form.
@@ -52,6 +60,7 @@ pub struct Options {
     #[schemars(range(min = 1, max = 604800))]
     pub statement_timeout: Option<u32>,
     /// Only these tables and views, with globs (`*`, `?`, `[ab]`). All by default. A name that nothing fits is an error.
+    /// Of several databases a pattern with a dot means `database.table`, also in the next two.
     pub include: Vec<String>,
     /// Not these tables and views, with globs. A name that nothing fits is an error.
     pub exclude: Vec<String>,
@@ -102,6 +111,9 @@ impl Default for Options {
             user: None,
             password: None,
             database: None,
+            databases: Vec::new(),
+            exclude_databases: Vec::new(),
+            users: false,
             tls: None,
             tls_ca: None,
             tls_cert: None,
@@ -185,6 +197,9 @@ impl Options {
         }
         if !ends(&self.restore_command, PROGRAMS.map(|(_, client)| client)) {
             return wrong("the last word of `restore_command` must be `mariadb` or `mysql`".to_owned());
+        }
+        if self.databases.is_empty() && !self.exclude_databases.is_empty() {
+            return wrong("`exclude_databases` takes away from `databases`, which is missing".to_owned());
         }
         if self.tls == Some(Tls::Disable) && (self.tls_ca.is_some() || self.tls_cert.is_some()) {
             return wrong("`tls = \"disable\"` and certificates exclude each other".to_owned());

@@ -1,20 +1,19 @@
-//! The restore: the stream through the screen and the client, into a database of its own where that is possible.
-
-use std::collections::BTreeSet;
+//! The restore: the stream through the screen and the client, into databases of its own where that is possible.
 
 use windlass_plugin_api::{Context, Error, ErrorKind, Inputs, RestoreMode, RestoreOptions, Restored, Result};
 
-use crate::FORMAT;
 use crate::errors::explained;
-use crate::facts::Database;
+use crate::goal::known;
+use crate::judge::{Part, Wanted};
 use crate::late::Late;
 use crate::names::identifier;
 use crate::options::{Keep, Options};
-use crate::rewrite::Rewrite;
-use crate::screen::{Screen, Wanted};
+use crate::screen::Screen;
 use crate::server::Server;
-use crate::swap;
-use crate::target::{Way, accept, detail};
+use crate::steady::steady;
+use crate::target::{Place, Way, accept, place_of, places};
+use crate::users::Users;
+use crate::{FORMAT, SEVERAL, USERS, claim, swap};
 
 /// A restore under way.
 pub(crate) struct Work<'a> {
@@ -22,11 +21,11 @@ pub(crate) struct Work<'a> {
     pub(crate) input: &'a dyn Inputs,
     pub(crate) how: &'a RestoreOptions,
     stream: String,
-    /// What is in the target.
-    pub(crate) found: Database,
+    /// The databases that are written, as they are.
+    pub(crate) places: Vec<Place>,
 }
 
-/// Restores the snapshot's one stream.
+/// Restores a snapshot's streams.
 pub(crate) fn restore(
     cx: &Context,
     options: &Options,
@@ -35,36 +34,54 @@ pub(crate) fn restore(
 ) -> Result<Restored> {
     let server = Server::new(cx, options)?;
     server.prove_tls()?;
-    accept(&server, how)?;
-    let stream = the_stream(input)?;
+    let (stream, users) = streams(input)?;
     // Looked at again: the host asked before the user confirmed.
-    let found = Database::look(&server, server.database()?)?;
-    if how.mode == RestoreMode::Fail && !found.is_empty() {
-        let message = format!("the database {} isn't empty", server.place(&found.name));
+    let places = places(&server, how)?;
+    accept(&server, how)?;
+    if let Some(full) = places.iter().find(|place| how.mode == RestoreMode::Fail && !place.found.is_empty()) {
+        let message = format!("the database {} isn't empty", server.place(&full.found.name));
         return Err(Error::new(ErrorKind::Refused, message)
             .hint("Use `--mode replace`, or restore to another with `--set database=NAME`."));
     }
-    let way = Way::choose(&server, &found, how)?;
-    let work = Work { server, input, how, stream, found };
+    let way = Way::choose(&server, &places, how)?;
+    let users = match users {
+        Some(name) => Some(Users::read(input.open(&name)?)?).filter(|_| options.users),
+        None => None,
+    };
+    for place in &places {
+        claim::sweep(&server, &place.found.name)?;
+    }
+    let work = Work { server, input, how, stream, places };
     let notes = match way {
         Way::Swap => swap::swap(&work)?,
         Way::InPlace(_) => work.in_place()?,
     };
-    Ok(Restored { place: work.server.place(&work.found.name), notes, ..Restored::default() })
+    let place = place_of(&work.server, &work.places);
+    // Last: rights on tables can only be given once these are there.
+    let left_out = users.map(|users| users.make(&work.server)).transpose()?.unwrap_or_default();
+    Ok(Restored { place, notes, left_out, ..Restored::default() })
 }
 
 impl Work<'_> {
-    /// Loads the stream into `database`, and gives the code that was in it.
-    pub(crate) fn load(&self, database: &str, asleep: bool) -> Result<Late> {
+    /// Loads the stream into `databases`, one for each place, and gives the code that was in it.
+    pub(crate) fn load(&self, databases: &[String], asleep: bool) -> Result<Vec<Late>> {
+        let known = known(self.how)?;
+        let part = |(place, to): (&Place, &String)| Part {
+            from: place.goal.from.clone(),
+            to: to.clone(),
+            only: place.goal.only.clone(),
+        };
         let wanted = Wanted {
-            only: self.how.only.iter().map(|name| name.as_bytes().to_vec()).collect::<BTreeSet<_>>(),
-            rewrite: self.rewrite(),
-            database: database.to_owned(),
+            parts: self.places.iter().zip(databases).map(part).collect(),
+            known: known.map(|known| known.keys().cloned().collect()),
+            drop_definer: self.server.options.definer == Keep::Drop,
             asleep,
             code_only: false,
         };
         let mut screen = Screen::new(self.input.open(&self.stream)?, wanted);
-        let tool = self.server.loader(Some(database), &self.server.options.restore_args)?;
+        // A stream of several says itself where it goes, once it is screened.
+        let database = databases.first().filter(|_| known.is_none());
+        let tool = self.server.loader(database.map(String::as_str), &self.server.options.restore_args)?;
         tool.load(self.server.cx, &mut screen).map_err(explained)?;
         match screen.missing().first() {
             Some(name) => {
@@ -74,66 +91,65 @@ impl Work<'_> {
         }
     }
 
-    pub(crate) fn rewrite(&self) -> Rewrite {
-        Rewrite {
-            from: detail(self.how, "database").and_then(|name| name.as_str()).map(str::to_owned),
-            drop_definer: self.server.options.definer == Keep::Drop,
-        }
-    }
-
-    /// Character set and collation that the database gets: the snapshot's, else what it has.
-    pub(crate) fn defaults(&self) -> String {
-        let word = |name: &str| {
-            let word = detail(self.how, name)?.as_str()?;
-            // It comes out of the snapshot and goes into a statement.
-            let plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-            plain.then(|| word.to_owned())
-        };
-        let recorded = word("character_set").zip(word("collation"));
-        match recorded.or_else(|| self.found.charset.clone()) {
-            Some((charset, collation)) => format!(" CHARACTER SET {charset} COLLATE {collation}"),
-            None => String::new(),
-        }
-    }
-
     fn in_place(&self) -> Result<Vec<String>> {
-        let name = identifier(&self.found.name);
         let mut script = String::new();
-        if self.how.mode == RestoreMode::Replace && self.found.exists() {
-            self.end_sessions()?;
-            script += &format!("DROP DATABASE {name};\n");
+        self.end_sessions()?;
+        for place in &self.places {
+            let name = identifier(&place.found.name);
+            let replaces = self.how.mode == RestoreMode::Replace;
+            if replaces && place.found.exists() {
+                script += &format!("DROP DATABASE {name};\n");
+            }
+            if replaces || !place.found.exists() {
+                script += &format!("CREATE DATABASE {name}{};\n", place.defaults());
+            }
         }
-        if self.how.mode == RestoreMode::Replace || !self.found.exists() {
-            script += &format!("CREATE DATABASE {name}{};\n", self.defaults());
+        let names: Vec<String> = self.places.iter().map(|place| place.found.name.clone()).collect();
+        let result = self
+            .server
+            .run(None, script.as_bytes())
+            .and_then(|()| self.load(&names, false).map(|_| Vec::new()));
+        result.map_err(|error| self.unmake(error))
+    }
+
+    /// Drops what wasn't there before the restore failed.
+    fn unmake(&self, error: Error) -> Error {
+        let new = self.places.iter().filter(|place| !place.found.exists());
+        let drop = |place: &Place| format!("DROP DATABASE IF EXISTS {};\n", identifier(&place.found.name));
+        let script: String = new.map(drop).collect();
+        let calm = steady(self.server.cx);
+        match Server::new(&calm, self.server.options).and_then(|calm| calm.run(None, script.as_bytes())) {
+            Ok(()) => error,
+            Err(undo) => error.hint(format!("What was made isn't dropped: {undo}.")),
         }
-        self.server.run(None, script.as_bytes())?;
-        self.load(&self.found.name, false)?;
-        Ok(Vec::new())
     }
 
     /// Ends the sessions of others, if that is wished.
     pub(crate) fn end_sessions(&self) -> Result<()> {
-        if !self.server.options.force {
+        if !self.server.options.force || self.how.mode == RestoreMode::Merge {
             return Ok(());
         }
-        for (id, line) in crate::facts::sessions(&self.server, &self.found.name)? {
-            tracing::info!("ending {line}");
-            // It may have ended by itself.
-            let _ = self.server.rows(&format!("KILL {id}"));
+        for place in &self.places {
+            for (id, line) in crate::facts::sessions(&self.server, &place.found.name)? {
+                tracing::info!("ending {line}");
+                // It may have ended by itself.
+                let _ = self.server.rows(&format!("KILL {id}"));
+            }
         }
         Ok(())
     }
 }
 
-/// The only stream.
-fn the_stream(input: &dyn Inputs) -> Result<String> {
-    let mut streams = input.streams();
-    let (Some((name, info)), true) = (streams.pop(), streams.is_empty()) else {
-        return Err(Error::new(ErrorKind::Unsupported, "a MySQL snapshot has exactly one stream"));
+/// The stream with the data, and the one with the accounts.
+fn streams(input: &dyn Inputs) -> Result<(String, Option<String>)> {
+    let (users, data): (Vec<_>, Vec<_>) =
+        input.streams().into_iter().partition(|(_, info)| info.stream_format == USERS);
+    let [(name, info)] = data.as_slice() else {
+        return Err(Error::new(ErrorKind::Unsupported, "a MySQL snapshot has exactly one stream of data"));
     };
     // A bare stream may have no format.
     match info.stream_format.as_str() {
-        FORMAT | "" => Ok(name),
+        FORMAT | SEVERAL | "" => Ok((name.clone(), users.into_iter().next().map(|(name, _)| name))),
         format => {
             Err(Error::new(ErrorKind::Unsupported, format!("can't restore a stream of format `{format}`")))
         }

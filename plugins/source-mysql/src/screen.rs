@@ -6,43 +6,19 @@
 //! Comments between statements, and the line that puts newer clients into their sandbox, don't pass: the client is
 //! started in it, where it has one.
 
-use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 use windlass_plugin_api::{Error, Result};
 
-use crate::late::{Late, Piece};
-use crate::modes::Session;
-use crate::rewrite::Rewrite;
-use crate::scan::{Gap, LOOKAHEAD, Scanner, Step, odd};
-use crate::statement::{self, Kind, Statement};
+use crate::judge::{Judge, Verdict, Wanted};
+use crate::late::{Late, delimit};
+use crate::scan::{Gap, LOOKAHEAD, Scanner, Step};
 
 /// How much of the stream is read at once, in bytes.
 const PART: usize = 256 << 10;
 
 /// How much of a statement is kept before it must be known that it is only data, in bytes.
 const HEAD: usize = 64 << 10;
-
-/// The longest statement that isn't data, in bytes.
-const LONGEST: usize = 16 << 20;
-
-/// What all code in a dump may come to, in bytes: it is held in memory.
-const MOST_CODE: usize = 256 << 20;
-
-/// What is done with a stream.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Wanted {
-    /// Only these tables and views; empty: everything.
-    pub(crate) only: BTreeSet<Vec<u8>>,
-    /// How statements are rewritten.
-    pub(crate) rewrite: Rewrite,
-    /// The database that the statements are run in.
-    pub(crate) database: String,
-    /// Events are made without being started.
-    pub(crate) asleep: bool,
-    /// Nothing of it is passed on: it is read for its code.
-    pub(crate) code_only: bool,
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -55,9 +31,8 @@ enum State {
 /// A dump, screened.
 pub(crate) struct Screen<R> {
     input: R,
-    wanted: Wanted,
+    judge: Judge,
     scanner: Scanner,
-    session: Session,
     state: State,
     /// What was read and isn't looked at yet, from `at` on.
     part: Vec<u8>,
@@ -66,18 +41,16 @@ pub(crate) struct Screen<R> {
     statement: Vec<u8>,
     out: Vec<u8>,
     given: usize,
-    late: Late,
-    seen: BTreeSet<Vec<u8>>,
-    statements: u64,
+    /// The delimiter that the client has now.
+    delimiter: Vec<u8>,
 }
 
 impl<R: Read> Screen<R> {
     pub(crate) fn new(input: R, wanted: Wanted) -> Self {
         Self {
             input,
-            wanted,
+            judge: Judge::new(wanted),
             scanner: Scanner::new(),
-            session: Session::default(),
             state: State::Between,
             part: Vec::new(),
             at: 0,
@@ -85,21 +58,18 @@ impl<R: Read> Screen<R> {
             statement: Vec::new(),
             out: Vec::new(),
             given: 0,
-            late: Late::default(),
-            seen: BTreeSet::new(),
-            statements: 0,
+            delimiter: Vec::new(),
         }
     }
 
-    /// The code that was in it, once it was read to its end.
-    pub(crate) fn late(self) -> Late {
-        self.late
+    /// The code that was in each part, once it was read to its end.
+    pub(crate) fn late(self) -> Vec<Late> {
+        self.judge.late()
     }
 
     /// The wanted names that weren't in it.
     pub(crate) fn missing(&self) -> Vec<String> {
-        let missing = self.wanted.only.difference(&self.seen);
-        missing.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+        self.judge.missing()
     }
 
     /// Reads the next part behind what is left of the last one.
@@ -146,7 +116,7 @@ impl<R: Read> Screen<R> {
         }
         self.at += count;
         if self.state == State::Collecting && (ends || self.statement.len() >= HEAD) {
-            self.judge(ends)?;
+            self.decide(ends)?;
         }
         if ends {
             if self.state == State::Passing {
@@ -158,72 +128,22 @@ impl<R: Read> Screen<R> {
     }
 
     /// Decides over the statement that was collected; `whole` says that all of it is there.
-    fn judge(&mut self, whole: bool) -> Result<()> {
+    fn decide(&mut self, whole: bool) -> Result<()> {
         let text = std::mem::take(&mut self.statement);
-        let modes = self.session.modes;
-        if self.wanted.rewrite.from.is_none() {
-            self.wanted.rewrite.from.clone_from(&self.scanner.database);
-        }
-        let text = self.wanted.rewrite.trigger(text, modes);
-        let kind = statement::read(&text, modes)?;
-        if !whole && !matches!(kind, Statement::Table(_)) {
-            if text.len() > LONGEST {
-                return Err(odd("a statement that isn't data is longer than 16 MiB"));
+        self.judge.learn(self.scanner.database.as_ref());
+        self.state = match self.judge.judge(text, whole, &self.scanner.delimiter)? {
+            Verdict::Unknown(text) => {
+                self.statement = text;
+                State::Collecting
             }
-            self.statement = text;
-            return Ok(());
-        }
-        self.statements += 1;
-        let piece = match kind {
-            Statement::Table(name) => return self.table(&name, &text),
-            Statement::Neutral => return self.pass(&text),
-            Statement::Setting => {
-                self.session.set(&text)?;
-                self.scanner.modes = self.session.modes;
-                Piece::Setting(text)
+            Verdict::Pass(text) => {
+                delimit(&mut self.delimiter, &mut self.out, &self.scanner.delimiter);
+                self.out.extend_from_slice(&text);
+                State::Passing
             }
-            Statement::Defaults(place) => Piece::Defaults(text, place),
-            Statement::Code(code) => {
-                let belongs = matches!(code.kind, Kind::View | Kind::Trigger);
-                let wanted =
-                    self.wanted.only.is_empty() || belongs && self.wanted.only.contains(&code.belongs_to);
-                if !wanted {
-                    return Ok(());
-                }
-                self.seen.insert(code.belongs_to);
-                let text = self.wanted.rewrite.code(&text, code.kind, modes);
-                Piece::Code(text, code.kind, modes)
-            }
+            Verdict::Drop => State::Dropping,
         };
-        let text = piece.text(&self.wanted.database, self.wanted.asleep);
-        let delimiter = self.scanner.delimiter.clone();
-        self.late.push(delimiter, piece);
-        if self.late.bytes() > MOST_CODE {
-            return Err(odd("views, triggers, routines and events are larger than 256 MiB in all"));
-        }
-        match text {
-            Some(text) => self.pass(&text),
-            None => Ok(()),
-        }
-    }
-
-    fn table(&mut self, name: &[u8], text: &[u8]) -> Result<()> {
-        if !self.wanted.only.is_empty() && !self.wanted.only.contains(name) {
-            self.state = State::Dropping;
-            return Ok(());
-        }
-        self.seen.insert(name.to_vec());
-        self.pass(text)
-    }
-
-    fn pass(&mut self, text: &[u8]) -> Result<()> {
-        if self.wanted.code_only {
-            self.state = State::Dropping;
-            return Ok(());
-        }
-        self.late.delimit(&mut self.out, &self.scanner.delimiter);
-        self.out.extend_from_slice(text);
-        self.state = State::Passing;
+        self.scanner.modes = self.judge.session.modes;
         Ok(())
     }
 
@@ -236,10 +156,7 @@ impl<R: Read> Screen<R> {
             return Err(Error::damaged("the stream doesn't end with `-- Dump completed`")
                 .hint("The dump was cut off: look for a whole one."));
         }
-        if self.statements == 0 {
-            return Err(Error::damaged("the stream holds no statement"));
-        }
-        Ok(())
+        self.judge.end()
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use windlass_plugin_api::{Context, Error, ErrorKind, Result};
 use windlass_tool::Tool;
 
+use crate::bounded::Bounded;
 use crate::errors::explained;
 use crate::options::{Options, PROGRAMS, Tls};
 use crate::url::{self, Parts};
@@ -52,12 +53,17 @@ impl<'a> Server<'a> {
 
     /// Where a database is, for people.
     pub(crate) fn place(&self, database: &str) -> String {
+        format!("`{database}`{}", self.at())
+    }
+
+    /// The server, behind the names of databases.
+    pub(crate) fn at(&self) -> String {
         match (&self.options.socket, &self.parts.host, self.parts.port) {
-            (Some(socket), ..) => format!("`{database}` on `{}`", socket.display()),
-            (None, Some(host), Some(port)) => format!("`{database}` on `{host}:{port}`"),
-            (None, Some(host), None) => format!("`{database}` on `{host}`"),
-            (None, None, Some(port)) => format!("`{database}` on port {port}"),
-            (None, None, None) => format!("`{database}`"),
+            (Some(socket), ..) => format!(" on `{}`", socket.display()),
+            (None, Some(host), Some(port)) => format!(" on `{host}:{port}`"),
+            (None, Some(host), None) => format!(" on `{host}`"),
+            (None, None, Some(port)) => format!(" on port {port}"),
+            (None, None, None) => String::new(),
         }
     }
 
@@ -198,7 +204,9 @@ impl<'a> Server<'a> {
         ];
         let limit = PATIENCE + Duration::from_secs(self.options.connect_timeout.into());
         let tool = self.with_args(self.client()?, &args).time_limit(limit);
-        let (_, answer) = tool.output(self.cx).map_err(explained)?;
+        let mut answer = Vec::new();
+        // Longer than what the tool would keep of an answer: a server may have very many tables.
+        tool.dump(self.cx, &mut Bounded(&mut answer)).map_err(explained)?;
         let answer = String::from_utf8_lossy(&answer);
         Ok(answer.lines().map(|line| line.split('\t').map(unescaped).collect()).collect())
     }

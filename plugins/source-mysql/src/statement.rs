@@ -23,6 +23,10 @@ pub(crate) enum Statement {
     Defaults(Range<usize>),
     /// Makes or drops what isn't a table.
     Code(Code),
+    /// Makes or drops the database of this name.
+    Database(Vec<u8>),
+    /// Goes into the database of this name.
+    Use(Vec<u8>),
 }
 
 /// What is made of code and not of rows.
@@ -56,6 +60,7 @@ pub(crate) fn read(text: &[u8], modes: Modes) -> Result<Statement> {
             Some((_, word)) if word.is("TABLES") => table(&mut tokens, &[], text),
             _ => Err(refused(text)),
         },
+        b"USE" => name(&mut tokens, &[], text).map(Statement::Use),
         b"UNLOCK" | b"COMMIT" => Ok(Statement::Neutral),
         b"START" if tokens.next().is_some_and(|(_, word)| word.is("TRANSACTION")) => Ok(Statement::Neutral),
         // A sequence's value.
@@ -116,7 +121,10 @@ fn create(mut tokens: Tokens<'_>, text: &[u8]) -> Result<Statement> {
         if let Some(kind) = kind_of(&token) {
             return code(kind, tokens, text);
         }
-        if ["DATABASE", "SCHEMA", "USER", "ROLE", "SERVER"].iter().any(|word| token.is(word)) {
+        if token.is("DATABASE") {
+            return name(&mut tokens, &[], text).map(Statement::Database);
+        }
+        if ["SCHEMA", "USER", "ROLE", "SERVER"].iter().any(|word| token.is(word)) {
             break;
         }
     }
@@ -141,6 +149,9 @@ fn drop(mut tokens: Tokens<'_>, text: &[u8]) -> Result<Statement> {
     let Some((_, what)) = tokens.next() else { return Err(refused(text)) };
     if what.is("TABLE") || what.is("SEQUENCE") {
         return table(&mut tokens, &[], text);
+    }
+    if what.is("DATABASE") {
+        return name(&mut tokens, &[], text).map(Statement::Database);
     }
     match kind_of(&what) {
         Some(kind) => Ok(Statement::Code(Code { kind, belongs_to: name(&mut tokens, &["BODY"], text)? })),
@@ -265,9 +276,7 @@ mod tests {
     #[test]
     fn what_leads_out_of_the_database_is_refused() {
         for text in [
-            "USE `other`;",
-            "DROP DATABASE `other`;",
-            "CREATE DATABASE other;",
+            "CREATE SCHEMA other;",
             "INSERT INTO other.t VALUES (1);",
             "DROP TABLE IF EXISTS `other` . `t`;",
             "CREATE FUNCTION f RETURNS STRING SONAME 'evil.so';",

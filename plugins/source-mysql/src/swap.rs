@@ -1,30 +1,30 @@
 //! Puts a proved restore in its place.
 //!
-//! The stream is loaded into a database of its own, `<name>_new_<id>`, with all its code: whatever is wrong with it shows
-//! there. Then one `RENAME TABLE` moves the old tables out into `<name>_before_<id>` and the new ones in; the server does
-//! all of it or nothing. Triggers can't move, so they are dropped before; they and views, routines and events are made
-//! again on both sides right after. Whatever fails is taken back.
+//! The stream is loaded into databases of its own, `<name>_new_<id>`, with all its code: whatever is wrong with it shows
+//! there. Then one `RENAME TABLE` moves the old tables out into `<name>_before_<id>` and the new ones in, of all databases
+//! of the restore; the server does all of it or nothing. Triggers can't move, so they are dropped before; they and views,
+//! routines and events are made again on both sides right after. Whatever fails is taken back.
 
-use std::collections::BTreeSet;
-
-use windlass_plugin_api::{During, Error, Result};
+use windlass_plugin_api::{During, Error, ErrorKind, Result};
 
 use crate::backup::common_args;
+use crate::claim::{Made, held};
 use crate::errors::explained;
 use crate::facts::{self, Database};
+use crate::judge::{Part, Wanted};
 use crate::late::Late;
 use crate::names::identifier;
 use crate::restore::Work;
-use crate::screen::{Screen, Wanted};
+use crate::rights::Rights;
+use crate::screen::Screen;
 use crate::server::Server;
 use crate::steady::steady;
-use crate::target::{before_name, new_name};
+use crate::target::{Place, before_names, new_names};
 
-/// The two databases of a swap, and what they must get.
-struct Swap<'a> {
-    work: &'a Work<'a>,
-    /// The server, reached without a cancel.
-    calm: &'a Server<'a>,
+/// One database of a swap, and what it must get.
+struct Pair<'a> {
+    /// What is there.
+    place: &'a Place,
     /// Filled by the restore.
     new: Database,
     /// Where the old tables go; none if there are no old ones.
@@ -33,72 +33,97 @@ struct Swap<'a> {
     old_code: Late,
 }
 
+struct Swap<'a> {
+    work: &'a Work<'a>,
+    /// The server, reached without a cancel.
+    calm: &'a Server<'a>,
+    pairs: Vec<Pair<'a>>,
+}
+
 /// Loads, and swaps. Gives notes for the user.
 pub(crate) fn swap(work: &Work<'_>) -> Result<Vec<String>> {
-    let (server, target) = (&work.server, &work.found);
+    let server = &work.server;
     let steady = steady(server.cx);
     let calm = Server::new(&steady, server.options)?;
-    let new = new_name(server, target);
-    let create = format!("CREATE DATABASE {}{};\n", identifier(&new), work.defaults());
-    server.run(None, create.as_bytes()).during_with(|| format!("can't make the database `{new}`"))?;
-    let result = work.load(&new, true).and_then(|new_code| {
-        let new = Database::look(server, &new)?;
-        let old_code = old_code(work)?;
-        let before = (!target.is_empty()).then(|| free_name(work)).transpose()?;
-        server.cx.go_on()?;
-        Swap { work, calm: &calm, new, before, new_code, old_code }.run()
-    });
-    let dropped = calm.run(None, format!("DROP DATABASE {};\n", identifier(&new)).as_bytes());
-    match (result, dropped) {
-        (Ok(mut notes), Err(error)) => {
-            notes.push(format!("The database `{new}` could not be dropped: {error}."));
-            Ok(notes)
+    let names = new_names(server, &work.places);
+    let made = |(name, place): (&String, &Place)| Made { name: name.clone(), defaults: place.defaults() };
+    let new: Vec<Made> = names.iter().zip(&work.places).map(made).collect();
+    held(&calm, &new, || {
+        let result = fill(work, &names).and_then(|pairs| {
+            server.cx.go_on()?;
+            Swap { work, calm: &calm, pairs }.run()
+        });
+        let drop: String =
+            names.iter().map(|name| format!("DROP DATABASE IF EXISTS {};\n", identifier(name))).collect();
+        match (result, calm.run(None, drop.as_bytes())) {
+            (Ok(mut notes), Err(error)) => {
+                notes.push(format!("The database `{}` could not be dropped: {error}.", names.join("`, `")));
+                Ok(notes)
+            }
+            (Err(error), Err(_)) => {
+                Err(error.hint(format!("The database `{}` is left: drop it.", names.join("`, `"))))
+            }
+            (result, Ok(())) => result,
         }
-        (Err(error), Err(_)) => Err(error.hint(format!("The database `{new}` is left: drop it."))),
-        (result, Ok(())) => result,
-    }
+    })
+}
+
+/// Fills the new databases.
+fn fill<'a>(work: &'a Work<'_>, names: &[String]) -> Result<Vec<Pair<'a>>> {
+    let code = work.load(names, true)?;
+    let server = &work.server;
+    let new = Database::look_all(server, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let before = before_names(&work.places, work.how);
+    let each = work.places.iter().zip(new).zip(code).zip(before);
+    each.map(|(((place, new), new_code), before)| {
+        let old_code = old_code(work, &place.found)?;
+        let before = (!place.found.is_empty()).then_some(before);
+        if let Some(before) = &before {
+            must_be_free(server, before)?;
+        }
+        Ok(Pair { place, new, before, new_code, old_code })
+    })
+    .collect()
 }
 
 /// The code of the database that is there, by the dump program and through the same screen.
-fn old_code(work: &Work<'_>) -> Result<Late> {
+fn old_code(work: &Work<'_>, found: &Database) -> Result<Late> {
     let server = &work.server;
-    if work.found.is_empty() {
+    if found.is_empty() {
         return Ok(Late::default());
     }
     let mut args = common_args(server)?;
     args.extend(["--no-data", "--routines", "--triggers", "--events", "--"].map(str::to_owned));
-    args.push(work.found.name.clone());
+    args.push(found.name.clone());
     let mut dump = Vec::new();
     let mut short = crate::bounded::Bounded(&mut dump);
     server.with_args(server.dump()?, &args).dump(server.cx, &mut short).map_err(explained)?;
-    let mut rewrite = work.rewrite();
-    // Without the right to set them, its definers can't be kept: `target` has told so.
-    rewrite.drop_definer = !facts::may_define(server, &work.found.name)?;
-    rewrite.from = Some(work.found.name.clone());
-    let wanted = Wanted { rewrite, code_only: true, only: BTreeSet::new(), ..Wanted::default() };
+    let wanted = Wanted {
+        parts: vec![Part { from: Some(found.name.clone()), ..Part::default() }],
+        // Without the right to set them, its definers can't be kept: `target` has told so.
+        drop_definer: !facts::may_define(server, &Rights::of(server)?, &found.name)?,
+        code_only: true,
+        ..Wanted::default()
+    };
     let mut screen = Screen::new(dump.as_slice(), wanted);
     std::io::copy(&mut screen, &mut std::io::sink())?;
-    Ok(screen.late())
+    Ok(screen.late().pop().unwrap_or_default())
 }
 
-/// A name for the old database that isn't taken.
-fn free_name(work: &Work<'_>) -> Result<String> {
-    let name = before_name(&work.found.name, work.how);
-    if Database::look(&work.server, &name)?.exists() {
-        return Err(Error::new(
-            windlass_plugin_api::ErrorKind::AlreadyExists,
-            format!("the database `{name}` of an earlier restore is still there"),
-        )
-        .hint("Look at it, and drop it with `DROP DATABASE`."));
+fn must_be_free(server: &Server<'_>, name: &str) -> Result<()> {
+    if !Database::look(server, name)?.exists() {
+        return Ok(());
     }
-    Ok(name)
+    let message = format!("the database `{name}` of an earlier restore is still there");
+    Err(Error::new(ErrorKind::AlreadyExists, message).hint("Look at it, and drop it with `DROP DATABASE`."))
 }
 
 impl Swap<'_> {
     fn run(&self) -> Result<Vec<String>> {
         let server = self.calm;
         self.work.end_sessions()?;
-        server.run(None, self.prepare().as_bytes()).during("can't make room for the restored database")?;
+        let prepare: String = self.pairs.iter().map(Pair::prepare).collect();
+        server.run(None, prepare.as_bytes()).during("can't make room for the restored database")?;
         if let Err(error) = self.step() {
             let undone = self.undo();
             let error = error.during("the restored database couldn't take its place");
@@ -107,17 +132,69 @@ impl Swap<'_> {
                 Err(undo) => error.hint(format!("The old database couldn't be put back either: {undo}.")),
             });
         }
-        let Some(before) = &self.before else { return Ok(Vec::new()) };
+        let kept: Vec<&String> = self.pairs.iter().filter_map(|pair| pair.before.as_ref()).collect();
         if server.options.drop_before {
-            server.run(None, format!("DROP DATABASE {};\n", identifier(before)).as_bytes())?;
+            let drop: String =
+                kept.iter().map(|name| format!("DROP DATABASE {};\n", identifier(name))).collect();
+            server.run(None, drop.as_bytes())?;
             return Ok(Vec::new());
         }
-        Ok(vec![format!("What was there is kept as the database `{before}`, its events asleep.")])
+        let note =
+            |name: &&String| format!("What was there is kept as the database `{name}`, its events asleep.");
+        Ok(kept.iter().map(note).collect())
     }
 
+    fn step(&self) -> Result<()> {
+        let server = self.calm;
+        let mut script: String = self.pairs.iter().map(Pair::drop_what_stays).collect();
+        let moves: Vec<String> = self.pairs.iter().flat_map(Pair::moves).collect();
+        script += &rename(&moves);
+        server.run(None, script.as_bytes())?;
+        for pair in &self.pairs {
+            let target = &pair.place.found;
+            if let Some(before) = &pair.before {
+                server.run(Some(before), &pair.old_code.script(before, true))?;
+            }
+            let mut script = drop_code(target);
+            let defaults = pair.place.defaults();
+            if !defaults.is_empty() {
+                script += &format!("ALTER DATABASE {}{defaults};\n", identifier(&target.name));
+            }
+            server.run(None, script.as_bytes())?;
+            server.run(Some(&target.name), &pair.new_code.script(&target.name, false))?;
+        }
+        Ok(())
+    }
+
+    /// Puts the old databases back, from wherever the swap had come to.
+    fn undo(&self) -> Result<()> {
+        let server = self.calm;
+        let (mut drops, mut moves, mut after) = (String::new(), Vec::new(), String::new());
+        for pair in &self.pairs {
+            pair.put_back(server, &mut drops, &mut moves, &mut after)?;
+        }
+        server.run(None, (drops + &rename(&moves) + &after).as_bytes())?;
+        let mut rest = Vec::new();
+        for pair in &self.pairs {
+            let target = &pair.place.found;
+            server.run(Some(&target.name), &pair.old_code.script(&target.name, false))?;
+            if let Some(before) = &pair.before {
+                // Never one that still holds a table.
+                let kept = Database::look(server, before)?;
+                rest.extend((kept.exists() && kept.movable().next().is_none()).then_some(kept.name));
+            }
+            rest.extend((!target.exists()).then(|| target.name.clone()));
+        }
+        let drops: String =
+            rest.iter().map(|name| format!("DROP DATABASE {};\n", identifier(name))).collect();
+        server.run(None, drops.as_bytes())
+    }
+}
+
+impl Pair<'_> {
     /// Makes the databases that are missing.
     fn prepare(&self) -> String {
-        let target = &self.work.found;
+        let target = &self.place.found;
         let mut script = match target.exists() {
             true => String::new(),
             false => format!("CREATE DATABASE {};\n", identifier(&target.name)),
@@ -129,72 +206,50 @@ impl Swap<'_> {
         script
     }
 
-    fn step(&self) -> Result<()> {
-        let (server, target) = (self.calm, &self.work.found);
-        server.run(None, self.rename().as_bytes())?;
-        if let Some(before) = &self.before {
-            server.run(Some(before), &self.old_code.script(before, true))?;
-        }
-        let mut script = drop_code(target);
-        let defaults = self.work.defaults();
-        if !defaults.is_empty() {
-            script += &format!("ALTER DATABASE {}{defaults};\n", identifier(&target.name));
-        }
-        server.run(None, script.as_bytes())?;
-        server.run(Some(&target.name), &self.new_code.script(&target.name, false))
+    /// Drops what can't be moved and is in the way: triggers, and views, which hold names that tables may need.
+    fn drop_what_stays(&self) -> String {
+        let target = &self.place.found;
+        drop_triggers(&self.new.name, &self.new.triggers)
+            + &drop_triggers(&target.name, &target.triggers)
+            + &drop_views(target)
     }
 
-    /// Drops the triggers, and moves all tables in one statement.
-    fn rename(&self) -> String {
-        let target = &self.work.found;
-        let mut script = drop_triggers(&self.new.name, &self.new.triggers);
-        script += &drop_triggers(&target.name, &target.triggers);
+    fn moves(&self) -> Vec<String> {
+        let target = &self.place.found;
         let mut moves = Vec::new();
         if let Some(before) = &self.before {
             moves.extend(target.movable().map(|table| pair(&target.name, before, table)));
         }
-        // A view can't be moved, and holds a name that a table may need.
-        script += &drop_views(target);
         moves.extend(self.new.movable().map(|table| pair(&self.new.name, &target.name, table)));
-        script + &rename(&moves)
+        moves
     }
 
-    /// Puts the old database back, from wherever the swap had come to.
-    fn undo(&self) -> Result<()> {
-        let (server, target) = (self.calm, &self.work.found);
+    /// What puts this database back: what is dropped first, the tables that are moved, and what is said after that.
+    fn put_back(
+        &self,
+        server: &Server<'_>,
+        drops: &mut String,
+        moves: &mut Vec<String>,
+        after: &mut String,
+    ) -> Result<()> {
+        let target = &self.place.found;
         let now = Database::look(server, &target.name)?;
-        let mut script = drop_triggers(&now.name, &now.triggers) + &drop_code(&now);
-        let mut moves = Vec::new();
-        let kept = match &self.before {
-            Some(before) => Some(Database::look(server, before)?),
-            None => None,
-        };
+        *drops += &(drop_triggers(&now.name, &now.triggers) + &drop_code(&now));
+        let kept = self.before.as_ref().map(|before| Database::look(server, before)).transpose()?;
         let moved_in = Database::look(server, &self.new.name)?.movable().count() < self.new.movable().count();
         let moved_out = kept.as_ref().is_some_and(|kept| kept.movable().next().is_some());
         if moved_in || moved_out {
             moves.extend(now.movable().map(|table| pair(&target.name, &self.new.name, table)));
             if let Some(kept) = &kept {
-                script += &drop_triggers(&kept.name, &kept.triggers);
+                *drops += &drop_triggers(&kept.name, &kept.triggers);
                 moves.extend(kept.movable().map(|table| pair(&kept.name, &target.name, table)));
             }
         }
-        script += &rename(&moves);
         if let Some((charset, collation)) = &target.charset {
             let name = identifier(&target.name);
-            script += &format!("ALTER DATABASE {name} CHARACTER SET {charset} COLLATE {collation};\n");
+            *after += &format!("ALTER DATABASE {name} CHARACTER SET {charset} COLLATE {collation};\n");
         }
-        server.run(None, script.as_bytes())?;
-        server.run(Some(&target.name), &self.old_code.script(&target.name, false))?;
-        let mut rest = Vec::new();
-        if let Some(before) = &self.before {
-            // Never one that still holds a table.
-            let kept = Database::look(server, before)?;
-            rest.extend((kept.exists() && kept.movable().next().is_none()).then_some(kept.name));
-        }
-        rest.extend((!target.exists()).then(|| target.name.clone()));
-        let drops: String =
-            rest.iter().map(|name| format!("DROP DATABASE {};\n", identifier(name))).collect();
-        server.run(None, drops.as_bytes())
+        Ok(())
     }
 }
 

@@ -3,77 +3,145 @@
 use serde_json::Value;
 use windlass_plugin_api::{Context, Error, ErrorKind, RestoreMode, RestoreOptions, Result, Target};
 
+use crate::backup::list;
 use crate::facts::{self, Database};
-use crate::names::sibling;
+use crate::goal::{Goal, detail, goals, texts};
+use crate::names::siblings;
 use crate::options::{Keep, Options};
+use crate::rights::Rights;
 use crate::server::Server;
+use crate::{USERS, claim};
+
+/// A database that a restore writes, as it is now.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) goal: Goal,
+    pub(crate) found: Database,
+}
+
+impl Place {
+    /// Character set and collation that the database gets: the snapshot's, else what it has.
+    pub(crate) fn defaults(&self) -> String {
+        match self.goal.charset.as_ref().or(self.found.charset.as_ref()) {
+            Some((charset, collation)) => format!(" CHARACTER SET {charset} COLLATE {collation}"),
+            None => String::new(),
+        }
+    }
+}
+
+/// Looks at all databases that a restore writes.
+pub(crate) fn places(server: &Server<'_>, how: &RestoreOptions) -> Result<Vec<Place>> {
+    let goals = goals(server, how)?;
+    let names: Vec<&str> = goals.iter().map(|goal| goal.to.as_str()).collect();
+    let found = Database::look_all(server, &names)?;
+    Ok(goals.into_iter().zip(found).map(|(goal, found)| Place { goal, found }).collect())
+}
+
+/// The names of the places.
+fn names(places: &[Place]) -> Vec<&str> {
+    places.iter().map(|place| place.found.name.as_str()).collect()
+}
 
 /// How a restore gets to its target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// Into another database first; its tables then take their place in one step.
+    /// Into other databases first; their tables then take their places in one step.
     Swap,
     /// Into the target itself, for this reason.
     InPlace(String),
 }
 
 impl Way {
-    pub(crate) fn choose(server: &Server<'_>, database: &Database, how: &RestoreOptions) -> Result<Self> {
+    pub(crate) fn choose(server: &Server<'_>, places: &[Place], how: &RestoreOptions) -> Result<Self> {
         if how.mode == RestoreMode::Merge {
             return Ok(Self::InPlace("merging changes the database itself".to_owned()));
         }
-        for name in [new_name(server, database), before_name(&database.name, how)] {
-            let rights = facts::rights(server, &name)?;
+        if let Some(tie) = texts(how, "ties").into_iter().next().filter(|_| places.len() > 1) {
+            return Ok(Self::InPlace(tie));
+        }
+        let rights = Rights::of(server)?;
+        for name in new_names(server, places).iter().chain(&before_names(places, how)) {
             let needed = ["CREATE", "DROP", "ALTER", "INSERT", "SELECT"];
-            if let Some(right) = needed.iter().find(|right| !rights.iter().any(|held| held == *right)) {
+            if let Some(right) = needed.iter().find(|right| !rights.has(name, right)) {
                 return Ok(Self::InPlace(format!("there is no right `{right}` on a database `{name}`")));
             }
         }
-        if database.is_empty() {
-            return Ok(Self::Swap);
-        }
-        // Moving a table takes along what refers to it, and these would end up referring to the old rows.
-        let referring = facts::referring(server, &database.name)?;
-        if let Some(table) = referring.first() {
-            return Ok(Self::InPlace(format!("the table `{table}` of another database refers to it")));
+        for place in places.iter().filter(|place| !place.found.is_empty()) {
+            // Moving a table takes along what refers to it, and these would end up referring to the old rows.
+            let referring = facts::referring(server, &place.found.name)?;
+            if let Some(table) = referring.first() {
+                return Ok(Self::InPlace(format!("the table `{table}` of another database refers to it")));
+            }
         }
         Ok(Self::Swap)
     }
 }
 
-/// The database that a restore fills before it is moved.
-pub(crate) fn new_name(server: &Server<'_>, database: &Database) -> String {
-    sibling(&database.name, "new", &server.cx.run())
+/// The databases that a restore fills before they are moved.
+pub(crate) fn new_names(server: &Server<'_>, places: &[Place]) -> Vec<String> {
+    siblings(&names(places), "new", &server.cx.run())
 }
 
-/// What the replaced database is called afterwards.
-pub(crate) fn before_name(database: &str, how: &RestoreOptions) -> String {
-    sibling(database, "before", if how.snapshot.is_empty() { "restore" } else { &how.snapshot })
+/// What the replaced databases are called afterwards.
+pub(crate) fn before_names(places: &[Place], how: &RestoreOptions) -> Vec<String> {
+    siblings(&names(places), "before", if how.snapshot.is_empty() { "restore" } else { &how.snapshot })
+}
+
+/// Where a restore writes, for people.
+pub(crate) fn place_of(server: &Server<'_>, places: &[Place]) -> String {
+    match places {
+        [place] => server.place(&place.found.name),
+        places => format!("{}{}", list(&names(places)), server.at()),
+    }
 }
 
 /// The host's question before a restore.
 pub(crate) fn target(cx: &Context, options: &Options, how: &RestoreOptions) -> Result<Target> {
     let server = Server::new(cx, options)?;
     server.prove_tls()?;
+    let places = places(&server, how)?;
     accept(&server, how)?;
-    let database = Database::look(&server, server.database()?)?;
-    let way = Way::choose(&server, &database, how)?;
-    let sessions = match database.exists() {
-        true => facts::sessions(&server, &database.name)?.into_iter().map(|(_, line)| line).collect(),
-        false => Vec::new(),
-    };
-    Ok(Target {
-        place: server.place(&database.name),
-        empty: database.is_empty(),
-        size_bytes: database.exists().then(|| database.bytes()),
-        sessions,
-        effects: effects(&server, &database, &way, how)?,
+    let way = Way::choose(&server, &places, how)?;
+    let mut target = Target {
+        place: place_of(&server, &places),
+        empty: places.iter().all(|place| place.found.is_empty()),
         atomic: way == Way::Swap,
         ..Target::default()
-    })
+    };
+    let rights = Rights::of(&server)?;
+    let before = before_names(&places, how);
+    for (place, before) in places.iter().zip(&before) {
+        let name = &place.found.name;
+        if place.found.exists() {
+            target.size_bytes = Some(target.size_bytes.unwrap_or(0) + place.found.bytes());
+            target.sessions.extend(facts::sessions(&server, name)?.into_iter().map(|(_, line)| line));
+        }
+        target.effects.extend(effects(&server, &rights, place, (&way, before), how)?);
+        let left = claim::left(&server, name)?;
+        target
+            .effects
+            .extend(left.iter().map(|left| format!("drops `{left}`, which a restore left that died")));
+    }
+    if let Way::InPlace(why) = &way {
+        let whole = if places.len() > 1 { "the databases" } else { "the database" };
+        target.effects.push(format!("is not atomic, for {why}: a failure leaves {whole} half restored"));
+    }
+    target.effects.extend(foreign(&server, how));
+    if options.users && how.stream_formats.values().any(|format| format == USERS) {
+        target.effects.push("makes the accounts of the snapshot that this server doesn't have".to_owned());
+    }
+    Ok(target)
 }
 
-fn effects(server: &Server<'_>, database: &Database, way: &Way, how: &RestoreOptions) -> Result<Vec<String>> {
+/// What becomes of one database.
+fn effects(
+    server: &Server<'_>,
+    rights: &Rights,
+    place: &Place,
+    (way, before): (&Way, &str),
+    how: &RestoreOptions,
+) -> Result<Vec<String>> {
+    let database = &place.found;
     let (name, count) = (&database.name, database.tables.len());
     let mut effects = vec![match (how.mode, database.exists(), database.is_empty()) {
         (_, false, _) => format!("makes the database `{name}`"),
@@ -85,58 +153,39 @@ fn effects(server: &Server<'_>, database: &Database, way: &Way, how: &RestoreOpt
         }
         _ => format!("replaces the database `{name}` with its {count} tables"),
     }];
-    match way {
-        Way::Swap if database.is_empty() => {}
-        Way::Swap => {
-            effects.push(
-                "swaps all tables in one step; views, triggers, routines and events are made right after it"
-                    .to_owned(),
-            );
-            if !server.options.drop_before {
-                effects.push(format!("keeps what is there as `{}`", before_name(name, how)));
-                if !facts::may_define(server, name)? {
-                    effects.push("makes us the definer of its code, for we may not set another".to_owned());
-                }
-            }
-        }
-        Way::InPlace(why) => {
-            effects.push(format!("is not atomic, for {why}: a failure leaves the database half restored"));
-        }
+    if *way != Way::Swap || database.is_empty() {
+        return Ok(effects);
     }
-    let gone = match server.options.definer {
-        Keep::Keep => facts::gone(server, &texts(how, "definers")),
-        Keep::Drop => Vec::new(),
-    };
-    if !gone.is_empty() {
-        let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
-        effects.push(format!(
-            "makes views or code of accounts that this server doesn't have ({}): they won't run without `--set definer=drop`",
-            crate::backup::list(&gone)
-        ));
+    effects.push(
+        "swaps all tables in one step; views, triggers, routines and events are made right after it"
+            .to_owned(),
+    );
+    if !server.options.drop_before {
+        effects.push(format!("keeps what is there as `{before}`"));
+        if !facts::may_define(server, rights, name)? {
+            effects.push("makes us the definer of its code, for we may not set another".to_owned());
+        }
     }
     Ok(effects)
 }
 
+/// What is told of accounts that aren't there.
+fn foreign(server: &Server<'_>, how: &RestoreOptions) -> Option<String> {
+    if server.options.definer == Keep::Drop {
+        return None;
+    }
+    let gone = facts::gone(server, &texts(how, "definers"));
+    let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
+    (!gone.is_empty()).then(|| {
+        format!(
+            "makes views or code of accounts that this server doesn't have ({}): they won't run without `--set definer=drop`",
+            list(&gone)
+        )
+    })
+}
+
 /// Refuses what can't go well, before anything is touched.
 pub(crate) fn accept(server: &Server<'_>, how: &RestoreOptions) -> Result<()> {
-    if !how.only.is_empty() && how.mode == RestoreMode::Replace {
-        let message =
-            "`--mode replace` makes the whole database equal to the snapshot, and `--only` names a part";
-        return Err(Error::new(ErrorKind::Unsupported, message)
-            .hint("Use `--mode merge`, which replaces only these tables."));
-    }
-    if how.contents.is_some() {
-        let known = texts(how, "tables");
-        let unknown =
-            how.only.iter().find(|name| !known.iter().any(|known| known.as_bytes() == name.as_bytes()));
-        if let Some(name) = unknown {
-            return Err(Error::new(
-                ErrorKind::NotFound,
-                format!("the snapshot has no table or view `{name}`"),
-            )
-            .hint("`windlass show` lists what is in it."));
-        }
-    }
     let needed = detail(how, "longest_statement_bytes").and_then(Value::as_u64).unwrap_or(0);
     let most = facts::max_allowed_packet(server)?;
     if needed > most {
@@ -146,15 +195,4 @@ pub(crate) fn accept(server: &Server<'_>, how: &RestoreOptions) -> Result<()> {
             .hint("Raise it with `SET GLOBAL max_allowed_packet = 1073741824` for the restore."));
     }
     Ok(())
-}
-
-/// What the backup said under this name.
-pub(crate) fn detail<'a>(how: &'a RestoreOptions, name: &str) -> Option<&'a Value> {
-    how.contents.as_ref()?.details.get(name)
-}
-
-/// A list of texts among it.
-pub(crate) fn texts(how: &RestoreOptions, name: &str) -> Vec<String> {
-    let list = detail(how, name).and_then(Value::as_array);
-    list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }

@@ -36,6 +36,15 @@ impl Token<'_> {
             _ => None,
         }
     }
+
+    /// The name that stands in backticks or quotes.
+    pub(crate) fn quoted_name(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Name(name) => Some(name.clone()),
+            Self::Text(text) => Some(unquoted(text)),
+            _ => None,
+        }
+    }
 }
 
 /// The words of `bytes` in order, each with its place.

@@ -136,13 +136,15 @@ fn rights_that_are_missing_are_told_and_leave_the_snapshot_incomplete() {
     let server = common::server();
     server.sql("", SHOP);
     server.sql("", "create user poor identified by 'poor-secret'; grant select, show view on shop.* to poor");
-    let poor =
-        with(options(&server, "shop"), json!({ "user": "poor", "password": "poor-secret", "events": false }));
+    let poor = with(options(&server, "shop"), json!({ "user": "poor", "password": "poor-secret" }));
     let missing = open(poor.clone()).probe(&host(&server).context()).unwrap().missing;
     assert!(missing.iter().any(|text| text.starts_with("`TRIGGER`")), "{missing:?}");
+    assert!(missing.iter().any(|text| text.starts_with("`EVENT`")), "{missing:?}");
     assert!(missing.iter().any(|text| text.contains("mysql.proc")), "{missing:?}");
-    let (contents, _) = backup(&server, poor);
-    assert_eq!(contents.unwrap().left_out, missing);
+    let (contents, input) = taken(&server, poor);
+    assert_eq!(contents.left_out, missing);
+    restore(&server, options(&server, "copy"), &input, &how(&contents, RestoreMode::Fail)).1.unwrap();
+    assert_eq!(server.sql("copy", "select a from orders"), "1");
 }
 
 #[test]

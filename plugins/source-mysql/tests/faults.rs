@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use windlass_plugin_api::{ErrorKind, RestoreMode, Source};
 use windlass_test_servers::MariaDb;
 
-use common::{backup, dump, host, how, open, options, restore, script, taken, with};
+use common::{backup, bytes, dump, host, how, open, options, restore, script, taken, with};
 
 const ROWS: &str = "create database shop; use shop; create table t (id int primary key, x text);
     insert into t select seq, repeat('x', 500) from seq_1_to_40000;";
@@ -171,14 +171,6 @@ fn a_server_that_is_not_there_and_a_database_that_is_not_there_are_told() {
     server.stop();
     let error = open(options(&server, "shop")).probe(&host(&server).context()).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
-}
-
-fn bytes(input: &windlass_testkit::streams::MemoryInputs) -> Vec<u8> {
-    use std::io::Read;
-    use windlass_plugin_api::Inputs;
-    let mut bytes = Vec::new();
-    input.open("data").unwrap().read_to_end(&mut bytes).unwrap();
-    bytes
 }
 
 fn stream(bytes: &[u8]) -> windlass_testkit::streams::MemoryInputs {

@@ -89,15 +89,37 @@ const OURS: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AN
 
 /// Every relation of `database` that a dump could hold.
 pub(crate) fn relations(cx: &Context, server: &Server<'_>, database: Option<&str>) -> Result<Vec<Relation>> {
-    let sql = format!(
-        "SELECT coalesce(json_agg(json_build_object('schema', n.nspname, 'name', o.relname, 'kind', o.relkind, \
-         'bytes', (greatest(o.relpages, 0) + coalesce((SELECT greatest(t.relpages, 0) FROM pg_class t WHERE t.oid = o.reltoastrelid), 0))::bigint * current_setting('block_size')::bigint, \
+    let toast = "(SELECT greatest(t.relpages, 0) FROM pg_class t WHERE t.oid = o.reltoastrelid)";
+    let pages = format!("(greatest(o.relpages, 0) + coalesce({toast}, 0))::bigint");
+    server.ask(cx, database, &relations_sql(&format!("{pages} * current_setting('block_size')::bigint")))
+}
+
+/// Every relation that the exported `snapshot` sees, with the real sizes of tables, which are locked by who exported it.
+/// Whoever waits for one of them stops this after `patience` seconds.
+pub(crate) fn relations_at(
+    cx: &Context,
+    server: &Server<'_>,
+    snapshot: &str,
+    patience: u32,
+) -> Result<Vec<Relation>> {
+    let size = "CASE WHEN o.relkind IN ('r', 'm') THEN coalesce(pg_table_size(o.oid), 0) ELSE 0 END";
+    let statements = [
+        format!("SET lock_timeout = '{patience}s'"),
+        "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY".to_owned(),
+        format!("SET TRANSACTION SNAPSHOT {}", literal(snapshot)),
+        relations_sql(size),
+    ];
+    server.ask_after(cx, None, &statements)
+}
+
+fn relations_sql(bytes: &str) -> String {
+    format!(
+        "SELECT coalesce(json_agg(json_build_object('schema', n.nspname, 'name', o.relname, 'kind', o.relkind, 'bytes', {bytes}, \
          'readable', has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(o.oid, 'SELECT'), \
          'filtered', row_security_active(o.oid)) ORDER BY n.nspname, o.relname), '[]') \
          FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace \
          WHERE o.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND {OURS}"
-    );
-    server.ask(cx, database, &sql)
+    )
 }
 
 /// The schemas of `database` that aren't the system's.

@@ -11,22 +11,31 @@ use windlass_plugin_api::{
     Target, export_plugin,
 };
 
+mod archives;
 mod backup;
+mod blocks;
 mod clear;
+mod dump;
 mod facts;
+mod follow;
 mod globals;
 mod grants;
 mod held;
+mod hold;
+mod links;
 mod load;
 mod only;
 mod options;
+mod parallel;
 mod preflight;
 mod programs;
 mod restore;
 mod script;
 mod select;
 mod server;
+mod shares;
 mod sibling;
+mod survey;
 mod target;
 mod toc;
 mod url;
@@ -40,8 +49,8 @@ export_plugin! {
         "summary": "PostgreSQL databases",
         "schemes": ["postgres", "postgresql"],
         "aliases": ["postgresql"],
-        "reads": ["pg-custom/1", "pg-plain/1", "pg-globals/1"],
-        "writes": ["pg-custom/1", "pg-plain/1", "pg-globals/1"],
+        "reads": ["pg-custom/1", "pg-plain/1", "pg-globals/1", "pg-parallel-pre/1", "pg-parallel-data/1", "pg-parallel-post/1"],
+        "writes": ["pg-custom/1", "pg-plain/1", "pg-globals/1", "pg-parallel-pre/1", "pg-parallel-data/1", "pg-parallel-post/1"],
     }
     options: "../options.schema.json"
 }
@@ -55,8 +64,25 @@ pub const PLAIN: &str = "pg-plain/1";
 /// The stream format of `pg_dumpall --globals-only`.
 pub const GLOBALS_FORMAT: &str = "pg-globals/1";
 
+/// The stream formats of a parallel dump: archives of `pg_dump` too, each with a part of the database.
+pub const PARALLEL_PRE: &str = "pg-parallel-pre/1";
+
+/// Rows, sequences' values, or large objects.
+pub const PARALLEL_DATA: &str = "pg-parallel-data/1";
+
+/// Indexes, keys, triggers and the like: what is made once the rows are there.
+pub const PARALLEL_POST: &str = "pg-parallel-post/1";
+
+/// The streams of a parallel dump, besides `data-1` and so on.
+const PRE_DATA: &str = "pre-data";
+const BLOBS: &str = "blobs";
+const POST_DATA: &str = "post-data";
+
 /// The stream that holds the database.
 const DATA: &str = "data";
+
+/// What a snapshot's contents call a parallel dump.
+const PARALLEL: &str = "pg-parallel";
 
 /// The stream that holds roles and tablespaces.
 const GLOBALS: &str = "globals";
@@ -112,6 +138,8 @@ impl Source for Postgres {
         }
         let database = words::database_argument(detail("database").unwrap_or("postgres"));
         Some(match detail("stream_format") {
+            // One transaction each: the rows may be loaded at the same time.
+            Some(PARALLEL) => format!("pg_restore --exit-on-error --single-transaction {database}"),
             Some(PLAIN) => format!("psql -X -v ON_ERROR_STOP=1 --single-transaction {database}"),
             _ => format!("pg_restore --exit-on-error --single-transaction {database}"),
         })

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use windlass_plugin_api::{Context, Error, ErrorKind, Inputs, Reader, RestoreOptions, Result};
+use windlass_plugin_api::{Context, Error, ErrorKind, Inputs, Reader, RestoreOptions, Result, StreamInfo};
 
+use crate::archives::Archives;
 use crate::clear;
 use crate::held::Held;
 use crate::only::{self, Chosen};
@@ -48,11 +49,16 @@ impl Load {
         how: &RestoreOptions,
         made: &BTreeSet<String>,
     ) -> Result<Self> {
+        let is_parallel = |(_, info): &(String, StreamInfo)| info.stream_format.starts_with("pg-parallel-");
+        if input.streams().iter().any(is_parallel) {
+            let archive = Archives::open(input)?.into_one()?;
+            return Self::archive(cx, server, look, way, archive, how, made);
+        }
         let format = format(input)?;
         let reader: Reader = Box::new(Held::new(input.open(DATA)?));
         match format.as_str() {
             PLAIN => Self::text(server, look, way, reader, how),
-            _ => Self::archive(cx, server, look, way, reader, how, made),
+            _ => Self::archive(cx, server, look, way, Toc::read(reader)?, how, made),
         }
     }
 
@@ -91,11 +97,10 @@ impl Load {
         server: &Server<'_>,
         look: &Look,
         way: Way,
-        reader: Reader,
+        (toc, rest): (Toc, Reader),
         how: &RestoreOptions,
         made: &BTreeSet<String>,
     ) -> Result<Self> {
-        let (toc, rest) = Toc::read(reader)?;
         let program = chosen_program(cx, server, look, &toc)?;
         let extensions = preflight::extensions(cx, server, look, &toc, way == Way::Sibling)?;
         let is_part = !how.only.is_empty();

@@ -11,10 +11,10 @@ use crate::toc::{Entry, Toc};
 use crate::words::{dotted, list};
 
 /// Entries that hold for the whole archive.
-const ALWAYS: [&str; 3] = ["ENCODING", "STDSTRINGS", "SEARCHPATH"];
+pub(crate) const ALWAYS: [&str; 3] = ["ENCODING", "STDSTRINGS", "SEARCHPATH"];
 
 /// What can be asked for by name.
-const RELATIONS: [&str; 5] = ["TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE", "FOREIGN TABLE"];
+pub(crate) const RELATIONS: [&str; 5] = ["TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE", "FOREIGN TABLE"];
 
 /// What belongs to a relation that it needs.
 const PARTS: [&str; 19] = [

@@ -52,6 +52,10 @@ pub struct Options {
     pub statement_timeout: u32,
     /// What a backup writes.
     pub format: Format,
+    /// With `format = "parallel"`: how many dumps of rows run at the same time, each into a stream of its own. It takes three
+    /// or four connections more.
+    #[schemars(range(min = 1, max = 64))]
+    pub jobs: u32,
     /// Only these schemas: names or globs. All by default.
     pub schemas: Vec<String>,
     /// Only these tables, views and sequences, as `schema.name` or `name`, with globs. What isn't one (functions, types) is
@@ -120,6 +124,7 @@ impl Default for Options {
             lock_timeout: 60,
             statement_timeout: 60,
             format: Format::Custom,
+            jobs: 2,
             schemas: Vec::new(),
             include: Vec::new(),
             exclude: Vec::new(),
@@ -153,6 +158,8 @@ pub enum Format {
     Custom,
     /// SQL text for `psql`.
     Plain,
+    /// Several archives of one moment, written at the same time: definitions, `jobs` shares of the rows, large objects.
+    Parallel,
 }
 
 /// How much of TLS to ask for.

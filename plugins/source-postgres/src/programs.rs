@@ -93,6 +93,9 @@ impl Found {
     }
 }
 
+/// The script that Debian puts into `PATH` before the programs of all versions.
+const DEBIANS_FRONT: &str = "pg_wrapper";
+
 /// Every installed `program`, or the one that the wrapper of `side` reaches.
 pub(crate) fn find(cx: &Context, options: &Options, side: Side, program: Program) -> Result<Vec<Found>> {
     let wrapper = match side {
@@ -102,12 +105,8 @@ pub(crate) fn find(cx: &Context, options: &Options, side: Side, program: Program
     if !wrapper.is_empty() {
         return Ok(vec![reached(cx, options, wrapper, program)?]);
     }
-    let (mut seen, mut found, mut broken) = (BTreeSet::new(), Vec::new(), None);
-    for path in folders(options).iter().map(|folder| folder.join(program.name())) {
-        let Ok(real) = path.canonicalize() else { continue };
-        if !real.is_file() || !seen.insert(path.clone()) {
-            continue;
-        }
+    let (mut found, mut broken) = (Vec::new(), None);
+    for path in installed(options, program) {
         let mut one = Found {
             place: path.display().to_string(),
             version: Version { numbers: Vec::new(), line: String::new() },
@@ -126,6 +125,32 @@ pub(crate) fn find(cx: &Context, options: &Options, side: Side, program: Program
         return Err(broken.unwrap_or_else(|| missing(options, program)));
     }
     Ok(found)
+}
+
+/// The files that may be `program`, each once.
+fn installed(options: &Options, program: Program) -> Vec<PathBuf> {
+    let mut seen = BTreeSet::new();
+    let (mut fronts, mut files) = (Vec::new(), Vec::new());
+    for folder in folders(options) {
+        // `/bin` may be `/usr/bin`.
+        let path = folder.canonicalize().unwrap_or(folder).join(program.name());
+        let Ok(real) = path.canonicalize() else { continue };
+        if !real.is_file() || !seen.insert(path.clone()) {
+            continue;
+        }
+        let is_front = real.file_name().is_some_and(|name| name == DEBIANS_FRONT);
+        if is_front { fronts.push(path) } else { files.push(path) }
+    }
+    // It chooses among local servers, and is asked only where that is left open: it takes a tenth of a second each time.
+    let is_open = options.url.is_none()
+        && options.host.is_none()
+        && options.port.is_none()
+        && options.service.is_none();
+    if is_open || files.is_empty() {
+        fronts.extend(files);
+        return fronts;
+    }
+    files
 }
 
 /// The `program` that stands beside the one that `wrapper` names.
@@ -222,6 +247,24 @@ mod tests {
         assert!(error.to_string().contains("no `pg_dump` of version 19 or later, which the server needs"));
         assert!(error.hint.unwrap().contains("postgresql-client-19"));
         assert_eq!(newest(all()).unwrap().version.to_string(), "18.1");
+    }
+
+    #[test]
+    fn the_front_of_debian_is_asked_only_where_it_is_to_choose_the_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        std::fs::write(folder.join(DEBIANS_FRONT), "").unwrap();
+        std::os::unix::fs::symlink(folder.join(DEBIANS_FRONT), folder.join("psql")).unwrap();
+        let real = folder.join("15");
+        std::fs::create_dir(&real).unwrap();
+        std::fs::write(real.join("psql"), "").unwrap();
+        let mut options = Options { bin_dirs: vec![folder.clone(), real.clone()], ..Options::default() };
+        options.env.insert("PATH".to_owned(), String::new());
+        assert_eq!(installed(&options, Program::Psql)[0], folder.join("psql"));
+        options.host = Some("db.example".to_owned());
+        assert_eq!(installed(&options, Program::Psql)[0], real.join("psql"));
+        options.bin_dirs.push(real);
+        assert!(!installed(&options, Program::Psql).contains(&folder.join("psql")));
     }
 
     #[test]

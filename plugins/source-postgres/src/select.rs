@@ -16,6 +16,10 @@ pub(crate) struct Selection {
     pub arguments: Vec<String>,
     /// The relations whose rows will be in the dump.
     pub relations: Vec<Relation>,
+    /// The tables whose definitions will be in it.
+    pub tables: Vec<Relation>,
+    /// Nothing was chosen by name: what is no relation is in it too.
+    pub is_whole: bool,
 }
 
 /// What `options` choose among `relations` and `schemas`. A name or glob that fits nothing is an error.
@@ -40,13 +44,26 @@ pub(crate) fn select(options: &Options, relations: Vec<Relation>, schemas: &[Str
         let names = relations.iter().zip(chosen).filter(|(_, chosen)| **chosen);
         arguments.extend(names.map(|(relation, _)| format!("--{option}={}", quoted(relation))));
     }
-    let kept = relations.into_iter().enumerate().filter(|(index, relation)| {
-        (wanted_schemas.is_empty() || wanted_schemas.contains(&&relation.schema))
-            && (options.include.is_empty() || include[*index])
-            && !exclude[*index]
-            && !without_data[*index]
-    });
-    Ok(Selection { relations: kept.map(|(_, relation)| relation).collect(), arguments })
+    let defined: Vec<(usize, Relation)> = relations
+        .into_iter()
+        .enumerate()
+        .filter(|(index, relation)| {
+            (wanted_schemas.is_empty() || wanted_schemas.contains(&&relation.schema))
+                && (options.include.is_empty() || include[*index])
+                && !exclude[*index]
+        })
+        .collect();
+    let is_table = |relation: &&Relation| ["r", "p"].contains(&relation.kind.as_str());
+    Ok(Selection {
+        tables: defined.iter().map(|(_, relation)| relation).filter(is_table).cloned().collect(),
+        relations: defined
+            .into_iter()
+            .filter(|(index, _)| !without_data[*index])
+            .map(|(_, relation)| relation)
+            .collect(),
+        arguments,
+        is_whole: wanted_schemas.is_empty() && options.include.is_empty(),
+    })
 }
 
 /// Which of `relations` fit one of `patterns`.
@@ -79,7 +96,7 @@ fn unknown(option: &str, pattern: &str, what: &str, there: &[String]) -> Error {
 }
 
 /// As a pattern of `pg_dump` that fits this one alone.
-fn quoted(relation: &Relation) -> String {
+pub(crate) fn quoted(relation: &Relation) -> String {
     format!("{}.{}", ident(&relation.schema), ident(&relation.name))
 }
 

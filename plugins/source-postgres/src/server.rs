@@ -128,7 +128,18 @@ impl<'a> Server<'a> {
         database: Option<&str>,
         sql: &str,
     ) -> Result<T> {
-        let answer = self.run(cx, Login::User, database, &[sql])?;
+        self.ask_after(cx, database, &[sql])
+    }
+
+    /// The answer to the last of `statements`, the only one that gives one, all in one session.
+    pub(crate) fn ask_after<T: DeserializeOwned, S: AsRef<str>>(
+        &self,
+        cx: &Context,
+        database: Option<&str>,
+        statements: &[S],
+    ) -> Result<T> {
+        let statements: Vec<&str> = statements.iter().map(AsRef::as_ref).collect();
+        let answer = self.run(cx, Login::User, database, &statements)?;
         let answer = String::from_utf8_lossy(&answer);
         serde_json::from_str(answer.trim()).map_err(|error| {
             Error::failed("the server's answer can't be read").because(&error).detail("answer", answer.trim())

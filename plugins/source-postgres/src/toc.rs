@@ -14,6 +14,9 @@ use crate::grants::renamed;
 /// No table of contents of a sane database is longer, in bytes.
 const LIMIT: usize = 256 << 20;
 
+/// How an entry says that it has no data.
+const NO_DATA: u8 = 3;
+
 /// One entry: an object, or the rows of one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Entry {
@@ -31,9 +34,12 @@ pub(crate) struct Entry {
     pub owner: String,
     /// The entries that it needs.
     pub needs: Vec<i64>,
+    /// Its rows, or large objects, stand behind the table of contents.
+    pub has_data: bool,
     /// Where the definition and the owner stand in the head.
     definition_at: (usize, usize),
     owner_at: (usize, usize),
+    needs_at: (usize, usize),
     /// Where the whole entry stands there.
     at: (usize, usize),
 }
@@ -59,10 +65,56 @@ pub(crate) struct Toc {
 impl Toc {
     /// Reads the head of `input`, and gives the rest of it.
     pub(crate) fn read(input: Reader) -> Result<(Self, Reader)> {
-        let mut reading = Reading { input, head: Vec::new(), int_size: 0 };
+        let mut reading = Reading { input, head: Vec::new(), int_size: 0, is_short: false };
         let mut toc = reading.toc()?;
         toc.head = reading.head;
         Ok((toc, reading.input))
+    }
+
+    /// The table of contents at the beginning of `bytes`, and its length. None as long as it isn't there whole.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>> {
+        let mut reading = Reading { input: bytes, head: Vec::new(), int_size: 0, is_short: false };
+        match reading.toc() {
+            Ok(toc) => Ok(Some((toc, reading.head.len()))),
+            Err(_) if reading.is_short => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Bytes of an integer, without its sign.
+    pub(crate) fn int_size(&self) -> usize {
+        self.int_size
+    }
+
+    /// Whether the other's entries are written in the same way.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let layout = |toc: &Self| (toc.version, toc.int_size, toc.offset_size);
+        layout(self) == layout(other)
+    }
+
+    /// Adds `entry` of `other` with another number and other needs. The two must be [alike](Self::is_like).
+    pub(crate) fn append(&mut self, other: &Self, entry: &Entry, id: i64, needs: Vec<i64>) {
+        let begin = self.head.len();
+        let mut head = std::mem::take(&mut self.head);
+        self.write_int(&mut head, usize::try_from(id).unwrap_or(0));
+        // The number's length doesn't depend on it: what is behind it only moves.
+        head.extend_from_slice(&other.head[entry.at.0 + self.int_size + 1..entry.needs_at.0]);
+        let start = head.len();
+        needs.iter().for_each(|id| self.write_text(&mut head, &id.to_string()));
+        self.write_null(&mut head);
+        let needs_at = (start, head.len());
+        head.extend_from_slice(&other.head[entry.needs_at.1..entry.at.1]);
+        let moved = |at: (usize, usize)| (at.0 - entry.at.0 + begin, at.1 - entry.at.0 + begin);
+        self.entries.push(Entry {
+            id,
+            needs,
+            definition_at: moved(entry.definition_at),
+            owner_at: moved(entry.owner_at),
+            needs_at,
+            at: (begin, head.len()),
+            ..entry.clone()
+        });
+        self.head = head;
     }
 
     /// The first `pg_restore` that reads this archive.
@@ -130,8 +182,7 @@ impl Toc {
         self.write_text(head, "");
         self.write_text(head, "false");
         self.write_null(head);
-        // No data.
-        head.push(3);
+        head.push(NO_DATA);
         head.extend(std::iter::repeat_n(0, self.offset_size));
     }
 
@@ -154,13 +205,15 @@ impl Toc {
     }
 }
 
-struct Reading {
-    input: Reader,
+struct Reading<R> {
+    input: R,
     head: Vec<u8>,
     int_size: usize,
+    /// The input ended before the head did.
+    is_short: bool,
 }
 
-impl Reading {
+impl<R: Read> Reading<R> {
     fn toc(&mut self) -> Result<Toc> {
         if self.bytes(5)? != b"PGDMP" {
             return Err(foreign());
@@ -235,10 +288,12 @@ impl Reading {
         entry.owner = self.text()?.unwrap_or_default();
         entry.owner_at = (start, self.head.len());
         self.text()?;
+        let start = self.head.len();
         while let Some(id) = self.text()? {
             entry.needs.push(id.parse().map_err(|_| damaged())?);
         }
-        self.byte()?;
+        entry.needs_at = (start, self.head.len());
+        entry.has_data = self.byte()? != NO_DATA;
         self.bytes(offset_size)?;
         entry.at = (begin, self.head.len());
         Ok(entry)
@@ -252,6 +307,7 @@ impl Reading {
         }
         let got = self.input.by_ref().take(count as u64).read_to_end(&mut self.head).map_err(Error::from)?;
         if got < count {
+            self.is_short = true;
             return Err(if start == 0 { foreign() } else { damaged() });
         }
         Ok(&self.head[start..])

@@ -41,7 +41,11 @@ fn a_dump_program_that_fails_in_any_way_finishes_no_stream() {
         ("\"$REAL\" \"$@\"; exit 1", "custom", "ended with exit code 1"),
         ("\"$REAL\" \"$@\"; kill -9 $$", "custom", "was killed by signal 9"),
         ("\"$REAL\" \"$@\" | head -c 5000", "plain", "stops before its end"),
-        ("exit 0", "custom", "stops before its end"),
+        ("exit 0", "custom", "its output isn't whole"),
+        ("echo nonsense", "custom", "is no archive"),
+        ("\"$REAL\" \"$@\" | head -c 3000", "custom", "the end of its table of contents"),
+        ("\"$REAL\" \"$@\" | head -c 60000", "custom", "before the data of"),
+        ("\"$REAL\" \"$@\" | head -c -1", "custom", "in the middle of its last data"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         fake(folder.path(), "pg_dump", "15.99", script);

@@ -13,6 +13,7 @@
 //! A server that isn't installed is a failed test that says how to install it, never a skipped one. What was
 //! committed outlasts `stop` and `restart`, but not the machine: the servers don't wait for the disk.
 
+mod etcd;
 mod folder;
 mod mariadb;
 mod mongo;
@@ -22,6 +23,7 @@ mod program;
 mod redis;
 mod server;
 
+pub use etcd::Etcd;
 pub use mariadb::MariaDb;
 pub use mongo::Mongo;
 pub use postgres::Postgres;

@@ -2,13 +2,14 @@
 #![allow(dead_code)]
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
 use windlass_plugin_api::{
-    Contents, Error, Plugin, RestoreMode, RestoreOptions, Restored, Result, Source, Target,
+    Contents, Error, Inputs, Plugin, RestoreMode, RestoreOptions, Restored, Result, Source, Target,
 };
 use windlass_source_mysql::Mysql;
 use windlass_test_servers::MariaDb;
@@ -190,4 +191,11 @@ pub fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
     fs::write(&file, text).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
     file
+}
+
+/// The bytes of the stream `data`.
+pub fn bytes(input: &MemoryInputs) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    input.open("data").unwrap().read_to_end(&mut bytes).unwrap();
+    bytes
 }

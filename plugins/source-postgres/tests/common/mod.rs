@@ -61,7 +61,8 @@ pub fn backup(server: &Server, options: &Value) -> Result<Taken> {
     let contents = source(options).backup(&host(server).context(), &out)?;
     let seen = out.seen();
     assert!(seen.iter().all(|(_, seen)| seen.finished));
-    let bytes = seen.iter().find(|(name, _)| name == "data").unwrap().1.bytes.clone();
+    let data = seen.iter().find(|(name, _)| name == "data");
+    let bytes = data.map(|(_, seen)| seen.bytes.clone()).unwrap_or_default();
     Ok(Taken { contents, streams: out.inputs(), bytes })
 }
 
@@ -95,7 +96,8 @@ pub fn restore(
 /// Everything in a database, as SQL text without what differs between two dumps of the same.
 pub fn dumped(server: &Server, database: &str) -> String {
     let out = MemoryOutputs::new();
-    let options = with(options(server, database), json!({ "format": "plain" }));
+    let more = json!({ "format": "plain", "bin_dirs": [server.bin_dir()] });
+    let options = with(options(server, database), more);
     let mut source = source(&options);
     source.backup(&host(server).context(), &out).unwrap_or_else(|error| panic!("{error:?}"));
     let text = String::from_utf8(out.seen()[0].1.bytes.clone()).unwrap();

@@ -1,0 +1,225 @@
+//! Users and roles, on request: taken as `mongodump --dumpDbUsersAndRoles` takes them, and given back as mongorestore does.
+//!
+//! The server alone can make a user of a stored password: it merges two collections into its own (`_mergeAuthzCollections`),
+//! without a change of what is there. Those of one database get the database's new name with it.
+
+use bson::{Bson, Document, RawDocumentBuf, doc};
+use windlass_plugin_api::{Error, ErrorKind, Result};
+
+use crate::archive::Entry;
+use crate::connect::Server;
+use crate::load::{Batch, Kind};
+
+/// Collections of one database's users in an archive, and of all users.
+const OF_ONE: [&str; 3] = ["$admin.system.users", "$admin.system.roles", "$admin.system.version"];
+const OF_ALL: [&str; 3] = ["system.users", "system.roles", "system.version"];
+
+/// Users, roles, and the version of their form.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) users: Vec<RawDocumentBuf>,
+    pub(crate) roles: Vec<RawDocumentBuf>,
+    version: Vec<RawDocumentBuf>,
+}
+
+/// What an archive's entry holds of users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Users,
+    Roles,
+    Version,
+}
+
+/// Which part an archive's entry is, if any.
+pub(crate) fn part(entry: &Entry) -> Option<Part> {
+    let names = if entry.db == "admin" { &OF_ALL } else { &OF_ONE };
+    let at = names.iter().position(|name| *name == entry.collection)?;
+    Some([Part::Users, Part::Roles, Part::Version][at])
+}
+
+/// The users and roles that belong to `database`; all without one.
+pub(crate) async fn of(server: &Server, database: Option<&str>) -> Result<Found> {
+    let filter = database.map_or_else(Document::new, |db| doc! { "db": db });
+    let mut found = Found {
+        users: documents(server, "system.users", filter.clone()).await?,
+        roles: documents(server, "system.roles", filter).await?,
+        version: documents(server, "system.version", doc! { "_id": "authSchema" }).await?,
+    };
+    // A server that shows no passwords there may do so when it is asked for them.
+    if found.users.iter().any(|user| user.get_document("credentials").is_err()) {
+        found.users = asked(server, database, "usersInfo", "users").await?;
+    }
+    if found.roles.is_empty() {
+        found.roles = asked(server, database, "rolesInfo", "roles").await?;
+    }
+    Ok(found)
+}
+
+async fn documents(server: &Server, name: &str, filter: Document) -> Result<Vec<RawDocumentBuf>> {
+    let what = format!("read `admin.{name}`");
+    let collection = server.client.database("admin").collection::<RawDocumentBuf>(name);
+    let mut cursor = server.ask(&what, collection.find(filter)).await.map_err(hinted)?;
+    let mut found = Vec::new();
+    while server.ask(&what, cursor.advance()).await? {
+        found.push(cursor.current().to_owned());
+    }
+    Ok(found)
+}
+
+/// Asks by command, and takes away what only an answer has.
+async fn asked(
+    server: &Server,
+    database: Option<&str>,
+    command: &str,
+    list: &str,
+) -> Result<Vec<RawDocumentBuf>> {
+    let whom = database.map_or(Bson::from(doc! { "forAllDBs": true }), |_| 1.into());
+    // A role of all databases can only be asked for by its name.
+    let whom = if command == "rolesInfo" { 1.into() } else { whom };
+    let shown = if command == "rolesInfo" { "showPrivileges" } else { "showCredentials" };
+    let question = doc! { command: whom, shown: true };
+    let reply = server.command("ask for users and roles", database.unwrap_or("admin"), question).await;
+    let reply = reply.map_err(hinted)?;
+    let all = reply.get_array(list).map_or(&[][..], Vec::as_slice);
+    let mut found = Vec::new();
+    for one in all.iter().filter_map(Bson::as_document) {
+        let mut one = one.clone();
+        for key in ["mechanisms", "isBuiltin", "inheritedRoles", "inheritedPrivileges"] {
+            one.remove(key);
+        }
+        if let (false, Ok(db), Ok(role)) = (one.contains_key("_id"), one.get_str("db"), one.get_str("role")) {
+            one.insert("_id", format!("{db}.{role}"));
+        }
+        found.push(
+            RawDocumentBuf::try_from(&one)
+                .map_err(|error| Error::failed("a user can't be read").because(&error))?,
+        );
+    }
+    Ok(found)
+}
+
+fn hinted(error: Error) -> Error {
+    match error.kind {
+        ErrorKind::Denied => {
+            error.hint("The role `backup` on `admin` may read users and roles; without it leave `users` out.")
+        }
+        _ => error,
+    }
+}
+
+impl Found {
+    /// The entries of an archive, and the documents of each.
+    pub(crate) fn entries(self, database: Option<&str>) -> [(Entry, Vec<RawDocumentBuf>); 3] {
+        let names = if database.is_some() { OF_ONE } else { OF_ALL };
+        let entry = |at: usize| Entry {
+            db: database.unwrap_or("admin").to_owned(),
+            collection: names[at].to_owned(),
+            ..Entry::default()
+        };
+        [(entry(0), self.users), (entry(1), self.roles), (entry(2), self.version)]
+    }
+
+    /// Takes in a document out of an archive; that of a database which is called `to` from now on gets that name.
+    pub(crate) fn add(&mut self, part: Part, document: &[u8], from: &str, to: Option<&str>) -> Result<()> {
+        let damaged = || Error::damaged("the archive has a user or role that can't be read");
+        let raw = RawDocumentBuf::from_bytes(document.to_vec()).map_err(|error| damaged().because(&error))?;
+        let (list, key) = match part {
+            Part::Users => (&mut self.users, "user"),
+            Part::Roles => (&mut self.roles, "role"),
+            Part::Version => return Ok(()),
+        };
+        let mut one = Document::try_from(raw).map_err(|error| damaged().because(&error))?;
+        let (Ok(db), Ok(name)) = (one.get_str("db"), one.get_str(key)) else { return Err(damaged()) };
+        if let Some(to) = to {
+            // Only an archive of somebody who wants more than a database holds others.
+            if db != from {
+                return Err(Error::damaged(format!("the archive of `{from}` has a user or role of `{db}`")));
+            }
+            one.insert("_id", format!("{to}.{name}"));
+            renamed(&mut one, from, to);
+        }
+        list.push(RawDocumentBuf::try_from(&one).map_err(|error| damaged().because(&error))?);
+        Ok(())
+    }
+
+    /// Makes those that are missing. False if the server doesn't do that.
+    pub(crate) async fn restore(&self, server: &Server, database: Option<&str>, id: &str) -> Result<bool> {
+        if self.users.is_empty() && self.roles.is_empty() {
+            return Ok(true);
+        }
+        let names = [format!("windlass-users-{id}"), format!("windlass-roles-{id}")];
+        let result = self.merge(server, database, &names).await;
+        for name in &names {
+            server.tidy(server.client.database("admin").run_command(doc! { "drop": name })).await;
+        }
+        match result {
+            Err(error) if error.kind == ErrorKind::Unsupported => Ok(false),
+            result => result.map(|()| true),
+        }
+    }
+
+    async fn merge(&self, server: &Server, database: Option<&str>, names: &[String; 2]) -> Result<()> {
+        for (name, list) in names.iter().zip([&self.users, &self.roles]) {
+            server.tidy(server.client.database("admin").run_command(doc! { "drop": name })).await;
+            let mut batch = Batch::new("admin", name, Kind::Insert);
+            for one in list {
+                batch.add(server, one.as_bytes()).await?;
+            }
+            batch.send(server).await?;
+        }
+        let command = doc! {
+            "_mergeAuthzCollections": 1,
+            "tempUsersCollection": format!("admin.{}", names[0]),
+            "tempRolesCollection": format!("admin.{}", names[1]),
+            "drop": false,
+            "db": database.unwrap_or_default(),
+        };
+        let error = server.command("make users and roles", "admin", command).await;
+        error.map(drop).map_err(|error| match error.kind {
+            ErrorKind::Denied => error.hint("The role `restore` on `admin` may make users and roles."),
+            _ => error,
+        })
+    }
+}
+
+/// Puts `to` wherever a user, a role or a right speaks of the database `from`.
+fn renamed(document: &mut Document, from: &str, to: &str) {
+    for (key, value) in document.iter_mut() {
+        match value {
+            Bson::String(text) if key == "db" && text == from => to.clone_into(text),
+            Bson::Document(inner) => renamed(inner, from, to),
+            Bson::Array(all) => {
+                all.iter_mut().filter_map(Bson::as_document_mut).for_each(|inner| renamed(inner, from, to));
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_get_the_name_of_the_database_they_are_restored_to() {
+        let user = doc! {
+            "_id": "shop.ann", "user": "ann", "db": "shop", "credentials": { "SCRAM-SHA-256": { "salt": "s" } },
+            "roles": [{ "role": "readWrite", "db": "shop" }, { "role": "read", "db": "other" }],
+        };
+        let mut found = Found::default();
+        found.add(Part::Users, &user.to_vec().unwrap(), "shop", Some("copy")).unwrap();
+        let copy = Document::try_from(found.users[0].clone()).unwrap();
+        assert_eq!((copy.get_str("_id").unwrap(), copy.get_str("db").unwrap()), ("copy.ann", "copy"));
+        let roles = doc! { "r": [{ "role": "readWrite", "db": "copy" }, { "role": "read", "db": "other" }] };
+        assert_eq!(copy.get("roles"), roles.get("r"));
+        assert_eq!(copy.get("credentials"), user.get("credentials"));
+    }
+
+    #[test]
+    fn an_archive_of_one_database_makes_no_users_of_another() {
+        let user = doc! { "_id": "admin.eve", "user": "eve", "db": "admin", "roles": [{ "role": "root", "db": "admin" }] };
+        let error =
+            Found::default().add(Part::Users, &user.to_vec().unwrap(), "shop", Some("shop")).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Damaged);
+    }
+}
