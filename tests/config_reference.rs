@@ -1,4 +1,4 @@
-//! Holds the option tables of docs/config.md to what the plugins say of themselves. With `WINDLASS_WRITE_DOCS=1` they are
+//! Holds the option tables of docs/config.md, and of the documents about one plugin each, to what the plugins say of themselves. With `WINDLASS_WRITE_DOCS=1` they are
 //! rewritten.
 
 mod common;
@@ -8,30 +8,51 @@ use std::fs;
 use common::{Sandbox, repo};
 use serde_json::Value;
 
+const KINDS: [&str; 4] = ["source", "filter", "storage", "notifier"];
+
 const BEGIN: &str = "<!-- generated: begin -->\n";
 const END: &str = "<!-- generated: end -->\n";
 
 #[test]
 fn the_option_tables_are_those_of_the_plugins() {
-    let path = repo().join("docs/config.md");
+    let sandbox = Sandbox::new();
+    let plugins: Vec<Plugin> = folders().iter().map(|folder| Plugin::of(&sandbox, folder)).collect();
+    holds("docs/config.md", &plugins.iter().map(Plugin::section).collect::<String>());
+    for plugin in plugins.iter().filter(|plugin| plugin.page().is_some()) {
+        holds(
+            &format!("docs/{}", plugin.page().unwrap()),
+            &format!("\n{}\n{}", plugin.facts(), plugin.table()),
+        );
+    }
+}
+
+/// Between the marks of the document stands `real`; or is written there.
+#[track_caller]
+fn holds(document: &str, real: &str) {
+    let path = repo().join(document);
     let text = fs::read_to_string(&path).unwrap();
-    let (before, rest) = text.split_once(BEGIN).unwrap();
-    let (written, after) = rest.split_once(END).unwrap();
-    let real = tables();
+    let marked = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?)));
+    let (before, (written, after)) =
+        marked.unwrap_or_else(|| panic!("{document} has no marks for its options"));
     if std::env::var_os("WINDLASS_WRITE_DOCS").is_some() {
         fs::write(&path, format!("{before}{BEGIN}{real}{END}{after}")).unwrap();
         return;
     }
     assert_eq!(
         written, real,
-        "docs/config.md differs from the schemas: run this test with WINDLASS_WRITE_DOCS=1"
+        "{document} differs from the schemas: run this test with WINDLASS_WRITE_DOCS=1"
     );
 }
 
 #[test]
 fn every_toml_block_of_the_documents_can_be_read() {
-    for document in ["README.md", "docs/config.md", "docs/plugins.md", "docs/writing-a-plugin.md"] {
-        let text = fs::read_to_string(repo().join(document)).unwrap();
+    let mut documents: Vec<String> =
+        ["README.md", "docs/config.md", "docs/plugins.md", "docs/writing-a-plugin.md"]
+            .map(str::to_owned)
+            .into();
+    documents.extend(pages());
+    for document in documents {
+        let text = fs::read_to_string(repo().join(&document)).unwrap();
         for block in text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
             if let Err(error) = block.parse::<toml::Table>() {
                 panic!("{document}:\n{block}\n{error}");
@@ -40,37 +61,81 @@ fn every_toml_block_of_the_documents_can_be_read() {
     }
 }
 
+/// The documents about one plugin each.
+fn pages() -> Vec<String> {
+    let kinds = KINDS.iter().map(|kind| format!("docs/{kind}s"));
+    let folders = kinds.filter_map(|folder| Some((fs::read_dir(repo().join(&folder)).ok()?, folder)));
+    folders
+        .flat_map(|(entries, folder)| {
+            entries.map(move |entry| format!("{folder}/{}", entry.unwrap().file_name().to_str().unwrap()))
+        })
+        .collect()
+}
+
 /// All plugins of this repository, in the order in which data flows.
-fn tables() -> String {
-    let sandbox = Sandbox::new();
+fn folders() -> Vec<String> {
     let mut folders: Vec<String> = fs::read_dir(repo().join("plugins"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     folders.sort_by_key(|folder| {
         let kind = folder.split('-').next().unwrap_or_default().to_owned();
-        (["source", "filter", "storage", "notifier"].iter().position(|known| *known == kind), folder.clone())
+        (KINDS.iter().position(|known| *known == kind), folder.clone())
     });
     assert!(folders.len() >= 6, "{folders:?}");
-    folders.iter().map(|folder| plugin(&sandbox, folder)).collect()
+    folders
 }
 
-fn plugin(sandbox: &Sandbox, folder: &str) -> String {
-    let named = folder.replacen('-', "/", 1);
-    let info: Value = serde_json::from_str(&sandbox.ok(&["plugins", "info", &named])).unwrap();
-    let mut text =
-        format!("\n### {} `{}`\n\n", info["kind"].as_str().unwrap(), info["name"].as_str().unwrap());
-    text.push_str(&format!("{}.{}\n\n", capitalised(info["summary"].as_str().unwrap()), facts(&info)));
-    let options = &info["options"];
-    text.push_str("| option | type | default | |\n|---|---|---|---|\n");
-    let required: Vec<&str> =
-        options["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    for (name, schema) in options["properties"].as_object().unwrap() {
-        let default = if required.contains(&name.as_str()) { "required".to_owned() } else { default(schema) };
-        let kind = type_of(options, schema);
-        text.push_str(&format!("| `{name}` | {kind} | {default} | {} |\n", description(options, schema)));
+/// What a plugin says of itself.
+struct Plugin {
+    info: Value,
+}
+
+impl Plugin {
+    fn of(sandbox: &Sandbox, folder: &str) -> Self {
+        let named = folder.replacen('-', "/", 1);
+        Self { info: serde_json::from_str(&sandbox.ok(&["plugins", "info", &named])).unwrap() }
     }
-    text
+
+    fn said(&self, key: &str) -> &str {
+        self.info[key].as_str().unwrap()
+    }
+
+    /// Its own document below `docs`, if there is one.
+    fn page(&self) -> Option<String> {
+        let page = format!("{}s/{}.md", self.said("kind"), self.said("name"));
+        repo().join("docs").join(&page).exists().then_some(page)
+    }
+
+    /// What stands of it in docs/config.md.
+    fn section(&self) -> String {
+        let head = format!("\n### {} `{}`\n\n", self.said("kind"), self.said("name"));
+        match self.page() {
+            Some(page) => {
+                let what = capitalised(self.said("summary"));
+                format!("{head}{what}: [its options]({page}#options).\n")
+            }
+            None => format!("{head}{}\n{}", self.facts(), self.table()),
+        }
+    }
+
+    fn facts(&self) -> String {
+        format!("{}.{}\n", capitalised(self.said("summary")), facts(&self.info))
+    }
+
+    fn table(&self) -> String {
+        let options = &self.info["options"];
+        let mut text = "| option | type | default | |\n|---|---|---|---|\n".to_owned();
+        let required: Vec<&str> =
+            options["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        for (name, schema) in options["properties"].as_object().unwrap() {
+            let default =
+                if required.contains(&name.as_str()) { "required".to_owned() } else { default(schema) };
+            let kind = type_of(options, schema);
+            text.push_str(&format!("| `{name}` | {kind} | {default} | {} |\n", description(options, schema)));
+        }
+        text
+    }
 }
 
 /// What else a user may want to know, in sentences.
