@@ -4,11 +4,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Program, and the Debian package that has it. The tests prove with these that Windlass isn't needed to read what it stored.
+# Program or file, and the Debian package that has it. The tests prove with these that Windlass isn't needed to read what it stored.
 test_tools=(sqlite3:sqlite3 zstd:zstd gzip:gzip tar:tar sha256sum:coreutils python3:python3)
 # The servers that tests start for themselves (tests/servers). None needs to run, and none is left running or enabled.
 test_servers=(
     /usr/lib/postgresql/15/bin/postgres:postgresql-15
+    /usr/share/postgresql/15/extension/postgis.control:postgresql-15-postgis-3
     /usr/sbin/mariadbd:mariadb-server
     redis-server:redis-server
     etcd:etcd-server
@@ -42,7 +43,7 @@ toolchain() {
 programs() {
     local entry missing=()
     for entry in "$@"; do
-        command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
+        command -v "${entry%%:*}" >/dev/null || [[ -e ${entry%%:*} ]] || missing+=("${entry##*:}")
     done
     if [[ " $* " == *" python3:"* ]] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
         missing+=(python3-venv)
