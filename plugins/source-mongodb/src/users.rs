@@ -7,6 +7,7 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 use windlass_plugin_api::{Error, ErrorKind, Result};
 
 use crate::archive::Entry;
+use crate::catalog;
 use crate::connect::Server;
 use crate::load::{Batch, Kind};
 
@@ -46,13 +47,25 @@ pub(crate) async fn of(server: &Server, database: Option<&str>) -> Result<Found>
         version: documents(server, "system.version", doc! { "_id": "authSchema" }).await?,
     };
     // A server that shows no passwords there may do so when it is asked for them.
-    if found.users.iter().any(|user| user.get_document("credentials").is_err()) {
+    if !found.users.iter().all(has_password) {
+        let count = found.users.len();
         found.users = asked(server, database, "usersInfo", "users").await?;
+        if found.users.len() < count || !found.users.iter().all(has_password) {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "the server doesn't show the passwords of its users",
+            )
+            .hint("Leave `users` out."));
+        }
     }
     if found.roles.is_empty() {
         found.roles = asked(server, database, "rolesInfo", "roles").await?;
     }
     Ok(found)
+}
+
+fn has_password(user: &RawDocumentBuf) -> bool {
+    user.get_document("credentials").is_ok()
 }
 
 async fn documents(server: &Server, name: &str, filter: Document) -> Result<Vec<RawDocumentBuf>> {
@@ -66,36 +79,39 @@ async fn documents(server: &Server, name: &str, filter: Document) -> Result<Vec<
     Ok(found)
 }
 
-/// Asks by command, and takes away what only an answer has.
+/// Asks by command, database by database, and takes away what only an answer has.
 async fn asked(
     server: &Server,
     database: Option<&str>,
     command: &str,
     list: &str,
 ) -> Result<Vec<RawDocumentBuf>> {
-    let whom = database.map_or(Bson::from(doc! { "forAllDBs": true }), |_| 1.into());
-    // A role of all databases can only be asked for by its name.
-    let whom = if command == "rolesInfo" { 1.into() } else { whom };
     let shown = if command == "rolesInfo" { "showPrivileges" } else { "showCredentials" };
-    let question = doc! { command: whom, shown: true };
-    let reply = server.command("ask for users and roles", database.unwrap_or("admin"), question).await;
-    let reply = reply.map_err(hinted)?;
-    let all = reply.get_array(list).map_or(&[][..], Vec::as_slice);
+    let databases = match database {
+        Some(name) => vec![name.to_owned()],
+        None => [catalog::databases(server).await?, vec!["admin".to_owned()]].concat(),
+    };
     let mut found = Vec::new();
-    for one in all.iter().filter_map(Bson::as_document) {
-        let mut one = one.clone();
-        for key in ["mechanisms", "isBuiltin", "inheritedRoles", "inheritedPrivileges"] {
-            one.remove(key);
+    for db in databases {
+        let reply = server.command("ask for users and roles", &db, doc! { command: 1, shown: true }).await;
+        let reply = reply.map_err(hinted)?;
+        let all = reply.get_array(list).map_or(&[][..], Vec::as_slice);
+        for one in all.iter().filter_map(Bson::as_document) {
+            found.push(stored(one.clone())?);
         }
-        if let (false, Ok(db), Ok(role)) = (one.contains_key("_id"), one.get_str("db"), one.get_str("role")) {
-            one.insert("_id", format!("{db}.{role}"));
-        }
-        found.push(
-            RawDocumentBuf::try_from(&one)
-                .map_err(|error| Error::failed("a user can't be read").because(&error))?,
-        );
     }
     Ok(found)
+}
+
+/// A user or role as it is stored.
+fn stored(mut one: Document) -> Result<RawDocumentBuf> {
+    for key in ["mechanisms", "isBuiltin", "inheritedRoles", "inheritedPrivileges"] {
+        one.remove(key);
+    }
+    if let (false, Ok(db), Ok(role)) = (one.contains_key("_id"), one.get_str("db"), one.get_str("role")) {
+        one.insert("_id", format!("{db}.{role}"));
+    }
+    RawDocumentBuf::try_from(&one).map_err(|error| Error::failed("a user can't be read").because(&error))
 }
 
 fn hinted(error: Error) -> Error {
@@ -147,6 +163,7 @@ impl Found {
         if self.users.is_empty() && self.roles.is_empty() {
             return Ok(true);
         }
+        let id = format!("{id}-{}", database.unwrap_or_default());
         let names = [format!("windlass-users-{id}"), format!("windlass-roles-{id}")];
         let result = self.merge(server, database, &names).await;
         for name in &names {

@@ -2,104 +2,17 @@
 
 mod common;
 
-use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bson::doc;
+use common::hooked::{backup_with, large};
+use common::proxy::listening_in;
 use common::{Side, backup, fill, how, of_mongodump, options, restore, sides, source};
 use serde_json::{Value, json};
-use windlass_plugin_api::{
-    Contents, ErrorKind, Finished, Outputs, RestoreMode, Result, Sink, Source, StreamInfo,
-};
+use windlass_plugin_api::{ErrorKind, RestoreMode, Source};
 use windlass_test_servers::Mongo;
 use windlass_testkit::TestHost;
-
-/// A stream that does something once the first bytes have come.
-#[derive(Clone)]
-struct Hooked(Arc<Mutex<Inner>>);
-
-struct Inner {
-    bytes: Vec<u8>,
-    finished: bool,
-    hook: Option<Box<dyn FnOnce() + Send>>,
-}
-
-impl Hooked {
-    fn new(hook: impl FnOnce() + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(Inner { bytes: Vec::new(), finished: false, hook: Some(Box::new(hook)) })))
-    }
-}
-
-impl Outputs for Hooked {
-    fn create(&self, _: &str, _: StreamInfo) -> Result<Box<dyn Sink>> {
-        Ok(Box::new(self.clone()))
-    }
-}
-
-impl Write for Hooked {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let hook = self.0.lock().unwrap().hook.take();
-        if let Some(hook) = hook {
-            hook();
-        }
-        self.0.lock().unwrap().bytes.extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Sink for Hooked {
-    fn finish(&mut self) -> Result<Finished> {
-        self.0.lock().unwrap().finished = true;
-        Ok(Finished::default())
-    }
-}
-
-/// Backs up; `hook` runs once the first bytes have come.
-fn backup_with(options: &Value, hook: impl FnOnce() + Send + 'static) -> (Result<Contents>, Hooked) {
-    let (host, out) = (TestHost::new(), Hooked::new(hook));
-    (source(options, &host).backup(&host.context(), &out), out)
-}
-
-/// A database large enough that a backup of it is still reading when its first bytes arrive.
-fn large(side: &Side, db: &str) {
-    fill(side, db, 10);
-    for part in 0..8 {
-        let documents: Vec<_> =
-            (0..1500).map(|n| doc! { "_id": part * 1500 + n, "x": "x".repeat(2000) }).collect();
-        side.insert(db, "large", &documents);
-    }
-}
-
-/// Passes connections on to `port` and keeps what goes there. Lives as long as the test's process.
-fn listening_in(port: u16) -> (u16, Arc<Mutex<Vec<u8>>>) {
-    let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (own, heard) = (door.local_addr().unwrap().port(), Arc::new(Mutex::new(Vec::new())));
-    let kept = heard.clone();
-    std::thread::spawn(move || {
-        for client in door.incoming() {
-            let (mut client, kept) = (client.unwrap(), kept.clone());
-            let mut server = TcpStream::connect(("127.0.0.1", port)).unwrap();
-            let (mut answers, mut back) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-            std::thread::spawn(move || io::copy(&mut answers, &mut back));
-            std::thread::spawn(move || {
-                let mut bytes = [0; 65536];
-                while let Ok(count @ 1..) = client.read(&mut bytes) {
-                    kept.lock().unwrap().extend(&bytes[..count]);
-                    if server.write_all(&bytes[..count]).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-    });
-    (own, heard)
-}
 
 /// The test's server takes snapshot sessions and reads what is newest all the same: what can be proved is that every read
 /// asks for the one moment that the first was given.
@@ -119,7 +32,7 @@ fn all_reads_of_a_backup_ask_for_the_same_moment() {
     assert!(contents.warnings.is_empty() && contents.consistency_point.is_some(), "{contents:?}");
     assert_ne!(side.documents("moment", "large").len(), before.len(), "nothing was changed on the way");
     let (_, other) = sides();
-    let bytes = out.0.lock().unwrap().bytes.clone();
+    let bytes = out.bytes();
     restore(&common::options(other, "moment2"), &bytes, &how(RestoreMode::Fail, &[])).unwrap();
     assert_eq!(other.documents("moment2", "large"), before);
     let heard = heard.lock().unwrap();
@@ -148,7 +61,7 @@ fn a_collection_that_is_dropped_during_a_backup_fails_it() {
     });
     let error = result.unwrap_err();
     assert!(error.to_string().contains("orders"), "{error}");
-    assert!(!out.0.lock().unwrap().finished);
+    assert!(!out.finished());
 }
 
 #[test]
@@ -160,7 +73,7 @@ fn a_server_that_dies_during_a_backup_fails_it() {
     let (result, out) = backup_with(&options, move || dying.server.stop());
     let error = result.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable, "{error:?}");
-    assert!(!out.0.lock().unwrap().finished);
+    assert!(!out.finished());
 }
 
 #[test]
