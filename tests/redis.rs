@@ -5,8 +5,9 @@ mod common;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use common::Sandbox;
+use common::{Sandbox, until};
 use windlass_test_servers::Redis;
 
 const PASSWORD: &str = "hunter2-of-the-shop";
@@ -113,6 +114,65 @@ fn the_password_stands_nowhere_and_a_wrong_one_makes_no_snapshot() {
         assert!(!bytes.windows(PASSWORD.len()).any(|part| part == PASSWORD.as_bytes()), "{name}");
     }
     assert_eq!(sandbox.listed().len(), 1);
+}
+
+#[test]
+fn a_restore_that_is_killed_leaves_the_data_as_they_were_and_the_next_one_removes_what_it_left() {
+    let (shop, copy, sandbox) = (server(), server(), Sandbox::new());
+    shop.cli(&["EVAL", "for i = 1, 60000 do redis.call('SET', 'key:' .. i, string.rep(i, 50)) end", "0"]);
+    shop.cli(&["-n", "2", "ZADD", "ranks", "1", "one", "2", "two"]);
+    let before = digest(&shop);
+    config(&sandbox, &shop, &copy);
+    sandbox.ok(&["backup"]);
+    let keys = |database: &str| copy.cli(&["-n", database, "DBSIZE"]).parse::<u64>().unwrap();
+    // Into an empty server, then over what is there; soon after it began, and in its middle.
+    for (mode, at_least) in [("fail", 1), ("fail", 20_000), ("replace", 1), ("replace", 20_000)] {
+        if mode == "replace" {
+            copy.cli(&["SET", "precious", "data"]);
+        }
+        let filled = digest(&copy);
+        let restore = ["restore", "shop", "--to", "copy", "--mode", mode, "--yes"];
+        let mut child = sandbox.spawn(&restore);
+        until("its first keys", || keys("15") > at_least || child.try_wait().unwrap().is_some());
+        child.kill().unwrap();
+        assert!(child.wait().unwrap().code().is_none(), "it had ended before");
+        until("its end", || !copy.cli(&["CLIENT", "LIST"]).contains("windlass-restore"));
+        assert_eq!(digest(&copy), filled);
+        assert!(keys("15") > 1);
+        let said = sandbox.run(&restore).expect(0);
+        assert!(
+            said.stderr.contains("which was killed") || said.stdout.contains("which was killed"),
+            "{said:?}"
+        );
+        assert_eq!((digest(&copy), keys("15")), (before.clone(), 0));
+        if mode == "fail" {
+            copy.cli(&["FLUSHALL"]);
+        }
+    }
+    assert_eq!(digest(&shop), before);
+}
+
+#[test]
+fn neither_a_backup_nor_a_restore_holds_more_than_the_largest_value() {
+    let (shop, copy, sandbox) = (server(), server(), Sandbox::new());
+    shop.cli(&["CONFIG", "SET", "rdbcompression", "no"]);
+    shop.cli(&["EVAL", "for i = 1, 200 do redis.call('SET', i, string.rep(i % 10, 1000000)) end", "0"]);
+    config(&sandbox, &shop, &copy);
+    for arguments in [&["backup"][..], &["restore", "shop", "--to", "copy", "--yes"]] {
+        let mut child = sandbox.spawn(arguments);
+        let mut peak = 0;
+        while child.try_wait().unwrap().is_none() {
+            let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            peak =
+                peak.max(line.map_or(0, |line| line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(child.wait().unwrap().success(), "{arguments:?}");
+        assert!((1..96 << 10).contains(&peak), "{arguments:?} took {peak} KiB");
+    }
+    assert_eq!(copy.cli(&["DBSIZE"]), "200");
+    assert_eq!(copy.cli(&["GET", "77"]), shop.cli(&["GET", "77"]));
 }
 
 fn path(path: &Path) -> &str {
