@@ -12,6 +12,7 @@ use windlass_plugin_api::{
     Target, export_plugin,
 };
 
+mod about;
 mod accounts;
 mod backup;
 mod bounded;
@@ -25,6 +26,7 @@ mod lock;
 mod modes;
 mod names;
 mod options;
+mod programs;
 mod restore;
 mod rewrite;
 mod rights;
@@ -45,6 +47,8 @@ mod trailer;
 mod url;
 mod users;
 mod which;
+
+use programs::Programs;
 
 pub use options::{Keep, Options, Tls, Url};
 
@@ -75,6 +79,7 @@ const USERS: &str = "mysql-users/1";
 /// The source `mysql`.
 pub struct Mysql {
     options: Options,
+    programs: Programs,
 }
 
 impl Plugin for Mysql {
@@ -82,17 +87,17 @@ impl Plugin for Mysql {
 
     fn new(options: Options, _: &Context) -> Result<Self> {
         options.judge()?;
-        Ok(Self { options })
+        Ok(Self { options, programs: Programs::default() })
     }
 }
 
 impl Source for Mysql {
     fn probe(&mut self, cx: &Context) -> Result<Probe> {
-        backup::probe(cx, &self.options)
+        backup::probe(cx, self)
     }
 
     fn discover(&mut self, cx: &Context) -> Result<Vec<Item>> {
-        let names = facts::databases(&server::Server::new(cx, &self.options)?)?;
+        let names = facts::databases(&server::Server::new(cx, self)?)?;
         let item = |name: String| Item {
             options: Map::from_iter([("database".to_owned(), name.clone().into())]),
             name,
@@ -102,15 +107,15 @@ impl Source for Mysql {
     }
 
     fn backup(&mut self, cx: &Context, out: &dyn Outputs) -> Result<Contents> {
-        backup::backup(cx, &self.options, out)
+        backup::backup(cx, self, out)
     }
 
     fn target(&mut self, cx: &Context, how: &RestoreOptions) -> Result<Target> {
-        target::target(cx, &self.options, how)
+        target::target(cx, self, how)
     }
 
     fn restore(&mut self, cx: &Context, input: &dyn Inputs, how: &RestoreOptions) -> Result<Restored> {
-        restore::restore(cx, &self.options, input, how)
+        restore::restore(cx, self, input, how)
     }
 
     fn by_hand(&self, stream: &str, contents: &Contents) -> Option<String> {

@@ -10,9 +10,12 @@ use std::time::Duration;
 use windlass_plugin_api::{Context, Error, ErrorKind, Result};
 use windlass_tool::Tool;
 
+use crate::Mysql;
 use crate::bounded::Bounded;
 use crate::errors::explained;
+use crate::names::text;
 use crate::options::{Options, PROGRAMS, Tls};
+use crate::programs::Programs;
 use crate::url::{self, Parts};
 
 /// How long the server may take to answer a question, beside connecting to it.
@@ -22,11 +25,16 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Server<'a> {
     pub(crate) cx: &'a Context,
     pub(crate) options: &'a Options,
+    pub(crate) programs: &'a Programs,
     parts: Parts,
 }
 
+/// The rows of one question.
+pub(crate) type Rows = Vec<Vec<String>>;
+
 impl<'a> Server<'a> {
-    pub(crate) fn new(cx: &'a Context, options: &'a Options) -> Result<Self> {
+    pub(crate) fn new(cx: &'a Context, source: &'a Mysql) -> Result<Self> {
+        let Mysql { options, programs } = source;
         let mut parts = match &options.url {
             Some(url) => url::parse(&url.0)?,
             None => Parts::default(),
@@ -40,7 +48,12 @@ impl<'a> Server<'a> {
         over(&mut parts.user, &options.user);
         over(&mut parts.database, &options.database);
         parts.port = options.port.or(parts.port);
-        Ok(Self { cx, options, parts })
+        Ok(Self { cx, options, programs, parts })
+    }
+
+    /// The same server for another context.
+    pub(crate) fn within<'b>(&'b self, cx: &'b Context) -> Server<'b> {
+        Server { cx, options: self.options, programs: self.programs, parts: self.parts.clone() }
     }
 
     /// The database that the options name.
@@ -193,7 +206,7 @@ impl<'a> Server<'a> {
     }
 
     /// Asks the server: the rows of one statement, in text. NULL reads as `NULL`.
-    pub(crate) fn rows(&self, sql: &str) -> Result<Vec<Vec<String>>> {
+    pub(crate) fn rows(&self, sql: &str) -> Result<Rows> {
         let args = [
             "--batch".to_owned(),
             "--skip-column-names".to_owned(),
@@ -209,6 +222,15 @@ impl<'a> Server<'a> {
         tool.dump(self.cx, &mut Bounded(&mut answer)).map_err(explained)?;
         let answer = String::from_utf8_lossy(&answer);
         Ok(answer.lines().map(|line| line.split('\t').map(unescaped).collect()).collect())
+    }
+
+    /// Asks several questions in one session: the rows of each.
+    pub(crate) fn ask<const N: usize>(&self, questions: [String; N]) -> Result<[Rows; N]> {
+        // No name of a database can be known to be this.
+        let mark = format!("next-{}", self.cx.run());
+        let rows = self.rows(&questions.join(&format!("; SELECT {}; ", text(&mark))))?;
+        let mut parts = rows.split(|row| *row == [mark.as_str()]).map(<[_]>::to_vec);
+        Ok(std::array::from_fn(|_| parts.next().unwrap_or_default()))
     }
 
     /// Where TLS is asked for, proves that it is there: older tools of MariaDB go on without it when a server has none.
@@ -264,24 +286,11 @@ impl<'a> Server<'a> {
             .map(str::to_owned),
         );
         args.push(format!("--connect-timeout={}", self.options.connect_timeout));
-        if self.has_sandbox()? {
+        if self.programs.client(self)?.knows("--sandbox") {
             args.push("--sandbox".to_owned());
         }
         args.extend(database.map(|database| format!("--database={database}")));
         Ok(self.with_args(self.client()?, &args))
-    }
-
-    /// Whether the client knows `--sandbox`.
-    pub(crate) fn has_sandbox(&self) -> Result<bool> {
-        self.knows(self.client()?, "--sandbox")
-    }
-
-    /// Whether a program names an option in its help.
-    pub(crate) fn knows(&self, tool: Tool, option: &str) -> Result<bool> {
-        let tool = self.with_args(tool, &["--help"]).time_limit(PATIENCE);
-        let (_, help) = tool.output(self.cx).map_err(explained)?;
-        let help = String::from_utf8_lossy(&help);
-        Ok(help.split(|c: char| c.is_whitespace() || c == '=' || c == '[').any(|word| word == option))
     }
 }
 
