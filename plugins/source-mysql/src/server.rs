@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use windlass_plugin_api::{Context, Error, ErrorKind, Result};
-use windlass_tool::Tool;
+use windlass_tool::{Tool, shell};
 
 use crate::Mysql;
 use crate::bounded::Bounded;
@@ -145,9 +145,9 @@ impl<'a> Server<'a> {
     pub(crate) fn with_args<A: AsRef<str>>(&self, tool: Tool, args: &[A]) -> Tool {
         let remote = [&self.options.dump_command, &self.options.restore_command]
             .into_iter()
-            .any(|command| command.first().is_some_and(|program| program.rsplit('/').next() == Some("ssh")));
+            .any(|command| shell::is_remote(command));
         tool.args(args.iter().map(|arg| match remote {
-            true => format!("'{}'", arg.as_ref().replace('\'', r"'\''")),
+            true => shell::word(arg.as_ref()),
             false => arg.as_ref().to_owned(),
         }))
     }
