@@ -15,6 +15,14 @@ use crate::load::{Batch, Kind};
 const OF_ONE: [&str; 3] = ["$admin.system.users", "$admin.system.roles", "$admin.system.version"];
 const OF_ALL: [&str; 3] = ["system.users", "system.roles", "system.version"];
 
+/// How the collections of `admin` begin that the server merges into its own.
+const TEMPORARY: [&str; 2] = ["windlass-users-", "windlass-roles-"];
+
+/// Whether a restore made this collection of `admin` for the time that it took.
+pub(crate) fn is_ours(name: &str) -> bool {
+    TEMPORARY.iter().any(|start| name.starts_with(start))
+}
+
 /// Users, roles, and the version of their form.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
@@ -164,7 +172,7 @@ impl Found {
             return Ok(true);
         }
         let id = format!("{id}-{}", database.unwrap_or_default());
-        let names = [format!("windlass-users-{id}"), format!("windlass-roles-{id}")];
+        let names = TEMPORARY.map(|start| format!("{start}{id}"));
         let result = self.merge(server, database, &names).await;
         for name in &names {
             server.tidy(server.client.database("admin").run_command(doc! { "drop": name })).await;

@@ -2,11 +2,14 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, Mutex};
 
-use bson::{Document, doc};
+use bson::raw::RawArrayBuf;
+use bson::{Document, RawDocumentBuf, Timestamp, doc, rawdoc};
 use common::hooked::{Hooked, backup_with, large_of};
+use common::proxy::answering;
 use common::{Side, backup, how, options, restore, sides};
 use serde_json::{Value, json};
 use windlass_plugin_api::{Contents, ErrorKind, RestoreMode, Result};
@@ -44,7 +47,7 @@ fn backup_while_written(
     options: &Value,
 ) -> (Result<Contents>, Hooked, i32) {
     let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicI32::new(0)));
-    let (ended, counted, hold) = (stop.clone(), count.clone(), Arc::new(std::sync::Mutex::new(None)));
+    let (ended, counted, hold) = (stop.clone(), count.clone(), Arc::new(Mutex::new(None)));
     let writer = hold.clone();
     let (result, out) = backup_with(options, move || {
         let write = move || {
@@ -96,6 +99,45 @@ fn with_the_oplog_what_two_collections_say_of_each_other_holds_though_both_were_
     restore(&common::options(other, "bank3"), &out.bytes(), &how(RestoreMode::Fail, &[])).unwrap();
     let (account, transfers) = sums(other, "bank3");
     assert!(account == 0 && transfers >= 20, "{account} and {transfers}");
+}
+
+/// A server that keeps to snapshots, in front of `side`, which only takes them: reads as of a moment are answered by what
+/// was there when the first one came, all others by what is there.
+fn keeping_snapshots(side: &'static Side, db: &'static str) -> u16 {
+    let kept: Mutex<Option<HashMap<String, Vec<Vec<u8>>>>> = Mutex::new(None);
+    let moment = Timestamp { time: 1_700_000_000, increment: 7 };
+    answering(side.server.port(), "find", move |find| {
+        let name = find.get_str("find").unwrap();
+        let concern = find.get_document("readConcern").cloned().unwrap_or_default();
+        let asked = concern.get_timestamp("atClusterTime").ok();
+        let mut kept = kept.lock().unwrap();
+        let documents = match concern.get_str("level").unwrap_or_default() {
+            "snapshot" if asked.is_none() => {
+                let all = side.names(db).into_iter().map(|name| (name.clone(), side.documents(db, &name)));
+                kept.insert(all.collect())[name].clone()
+            }
+            "snapshot" if asked == Some(moment) => kept.as_ref().unwrap()[name].clone(),
+            _ => side.documents(db, name),
+        };
+        let batch = documents.into_iter().map(|one| RawDocumentBuf::from_bytes(one).unwrap());
+        let batch: RawArrayBuf = batch.collect();
+        let cursor = rawdoc! { "id": 0_i64, "ns": format!("{db}.{name}"), "atClusterTime": moment, "firstBatch": batch };
+        rawdoc! { "cursor": cursor, "ok": 1.0 }.into_bytes()
+    })
+}
+
+#[test]
+fn in_a_snapshot_what_two_collections_say_of_each_other_holds_though_both_were_written() {
+    let (side, other) = sides();
+    bank(side, "snap");
+    let options = json!({ "host": "127.0.0.1", "port": keeping_snapshots(side, "snap"), "database": "snap" });
+    let (result, out, written) = backup_while_written(side, "snap", &options);
+    let contents = result.unwrap();
+    assert_eq!(contents.consistency_point.unwrap(), "cluster time 1700000000.7");
+    assert!(contents.warnings.is_empty() && written >= 20);
+    restore(&common::options(other, "snap"), &out.bytes(), &how(RestoreMode::Fail, &[])).unwrap();
+    assert_eq!(sums(other, "snap"), (0, 0), "the collections are of different moments");
+    assert!(side.documents("snap", "transfers").len() >= 20);
 }
 
 #[test]

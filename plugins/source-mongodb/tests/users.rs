@@ -58,11 +58,15 @@ fn users_and_roles_are_taken_on_request_as_mongodump_takes_them_and_given_back_u
         };
         let documents = (collection("tempUsersCollection"), collection("tempRolesCollection"));
         *seen.lock().unwrap() = Some((command.clone(), documents));
+        doc! { "ok": 1.0 }.to_vec().unwrap()
     };
     let port = answering(other.server.port(), "_mergeAuthzCollections", look);
     let to = json!({ "host": "127.0.0.1", "port": port, "database": "staff_copy", "users": true });
+    // Of a restore that was killed: it may hold passwords.
+    other.insert("admin", "windlass-users-old", &[doc! { "_id": "staff.bob" }]);
     let (.., done) = restore(&to, &bytes, &how(RestoreMode::Fail, &[])).unwrap();
     assert!(done.left_out.is_empty(), "{done:?}");
+    assert!(done.notes.iter().any(|one| one.contains("windlass-users-old")), "{done:?}");
     let (command, (users, roles)) = merged.lock().unwrap().take().expect("nothing was merged");
     // What is there stays as it is, and only this database is changed.
     assert!(

@@ -42,6 +42,7 @@ pub(crate) async fn restore(
     work.there = there;
     work.judge()?;
     work.sweep().await?;
+    work.sweep_users().await?;
     let result = match work.load(&mut archive).await {
         Ok(()) => work.put_in_place(input).await,
         Err(error) => Err(error),
@@ -168,6 +169,20 @@ impl<'a> Work<'a> {
                 } else if one.name.starts_with(STAGING) {
                     self.notes.push(format!("`{name}` was left by a restore that was ended: drop it"));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Passwords that a killed restore has left where the server was to take them from.
+    async fn sweep_users(&mut self) -> Result<()> {
+        if !self.options.users {
+            return Ok(());
+        }
+        for one in catalog::collections(self.server, "admin").await? {
+            if users::is_ours(&one.name) {
+                self.drop("admin", &one.name).await?;
+                self.notes.push(format!("removed `admin.{}`, left by a restore that was ended", one.name));
             }
         }
         Ok(())

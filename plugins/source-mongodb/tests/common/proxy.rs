@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use bson::{Document, doc};
+use bson::Document;
 
 /// Passes connections on to `port` and keeps what goes there. Lives as long as the test's process.
 pub fn listening_in(port: u16) -> (u16, Arc<Mutex<Vec<u8>>>) {
@@ -31,31 +31,39 @@ pub fn listening_in(port: u16) -> (u16, Arc<Mutex<Vec<u8>>>) {
     (own, heard)
 }
 
-/// Passes connections on to `port`, but answers the command `name` itself, well, once `look` has seen it. Lives as long as
-/// the test's process.
-pub fn answering(port: u16, name: &'static str, look: impl Fn(&Document) + Send + Sync + 'static) -> u16 {
+/// Passes connections on to `port`, but answers the command `name` itself, with the document that `answer` makes of it. Lives
+/// as long as the test's process.
+pub fn answering(
+    port: u16,
+    name: &'static str,
+    answer: impl Fn(&Document) -> Vec<u8> + Send + Sync + 'static,
+) -> u16 {
     let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (own, look) = (door.local_addr().unwrap().port(), Arc::new(look));
+    let (own, answer) = (door.local_addr().unwrap().port(), Arc::new(answer));
     std::thread::spawn(move || {
         for client in door.incoming() {
-            let (client, look) = (client.unwrap(), look.clone());
-            std::thread::spawn(move || converse(client, port, name, &*look));
+            let (client, answer) = (client.unwrap(), answer.clone());
+            std::thread::spawn(move || converse(client, port, name, &*answer));
         }
     });
     own
 }
 
 /// One connection: a question and its answer after the other, as the driver speaks.
-fn converse(mut client: TcpStream, port: u16, name: &str, look: &dyn Fn(&Document)) -> Option<()> {
+fn converse(
+    mut client: TcpStream,
+    port: u16,
+    name: &str,
+    answer: &dyn Fn(&Document) -> Vec<u8>,
+) -> Option<()> {
     let mut server = TcpStream::connect(("127.0.0.1", port)).ok()?;
     loop {
         let question = message(&mut client)?;
         // Behind the header (16), the flags (4) and the kind of the section (1).
         let body = Document::from_reader(&question[21..]).unwrap_or_default();
-        let answer = match body.contains_key(name) {
+        let reply = match body.contains_key(name) {
             true => {
-                look(&body);
-                let body = doc! { "ok": 1.0 }.to_vec().unwrap();
+                let body = answer(&body);
                 let length = (body.len() as i32 + 21).to_le_bytes();
                 [&length[..], &[0; 4], &question[4..8], &2013_i32.to_le_bytes(), &[0; 5], &body].concat()
             }
@@ -64,7 +72,7 @@ fn converse(mut client: TcpStream, port: u16, name: &str, look: &dyn Fn(&Documen
                 message(&mut server)?
             }
         };
-        client.write_all(&answer).ok()?;
+        client.write_all(&reply).ok()?;
     }
 }
 
