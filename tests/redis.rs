@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{Sandbox, until};
+use common::{Ran, Sandbox, until};
 use windlass_test_servers::Redis;
 
 const PASSWORD: &str = "hunter2-of-the-shop";
@@ -150,6 +150,54 @@ fn a_restore_that_is_killed_leaves_the_data_as_they_were_and_the_next_one_remove
         }
     }
     assert_eq!(digest(&shop), before);
+}
+
+#[test]
+fn two_restores_at_once_never_mix() {
+    let (one, other, copy, sandbox) = (server(), server(), server(), Sandbox::new());
+    for (server, letter) in [(&one, "a"), (&other, "b")] {
+        let script = "for i = 1, 30000 do redis.call('SET', 'key:' .. i, string.rep(ARGV[1], i % 99)) end";
+        server.cli(&["EVAL", script, "0", letter]);
+    }
+    let wanted = [&one, &other].map(digest);
+    for (name, server) in [("one", &one), ("other", &other)] {
+        config(&sandbox, server, &copy);
+        let text = fs::read_to_string(sandbox.path("windlass.toml")).unwrap();
+        sandbox.config(&text.replace("pipeline.shop", &format!("pipeline.{name}")));
+        sandbox.ok(&["backup"]);
+    }
+    copy.cli(&["SET", "old", "x"]);
+    let restore = |name| {
+        let store = format!("fs:{}", sandbox.path("store").display());
+        sandbox.spawn(&["restore", name, "--storage", &store, "--to", "copy", "--mode", "replace", "--yes"])
+    };
+    let mut ended = Vec::new();
+    for child in [restore("one"), restore("other")] {
+        ended.push(Ran::of(child.wait_with_output().unwrap()));
+    }
+    assert!(ended.iter().any(|ran| ran.code == 0), "{ended:?}");
+    let refused = ended.iter().filter(|ran| ran.code != 0);
+    refused.for_each(|ran| {
+        assert!(ran.stderr.contains("another restore") || ran.stderr.contains("meanwhile"), "{ran:?}")
+    });
+    assert!(wanted.contains(&digest(&copy)), "neither the one nor the other: {ended:?}");
+    assert!(!copy.cli(&["INFO", "keyspace"]).contains("db1"), "{}", copy.cli(&["INFO", "keyspace"]));
+}
+
+#[test]
+fn a_server_that_dies_in_a_backup_makes_no_snapshot() {
+    let (shop, sandbox) = (server(), Sandbox::new());
+    shop.cli(&["CONFIG", "SET", "rdbcompression", "no"]);
+    // Slow to read, so that it surely isn't over.
+    shop.cli(&["CONFIG", "SET", "rdb-key-save-delay", "1000"]);
+    shop.cli(&["EVAL", "for i = 1, 60000 do redis.call('SET', i, string.rep('x', 1000)) end", "0"]);
+    config(&sandbox, &shop, &shop);
+    let child = sandbox.spawn(&["backup"]);
+    until("the transfer", || shop.cli(&["INFO", "replication"]).contains("slave0:"));
+    shop.stop();
+    let ended = Ran::of(child.wait_with_output().unwrap()).expect(1);
+    assert!(ended.stderr.contains("closed the connection"), "{ended:?}");
+    assert_eq!((sandbox.listed().len(), sandbox.files("store").len()), (0, 0));
 }
 
 #[test]

@@ -203,7 +203,7 @@ pub fn databases(connection: &mut Connection, needed: &Summary) -> Result<()> {
 fn no_database(number: u32, text: &str) -> Error {
     let error = errors::from_reply(&format!("SELECT {number}"), text);
     if text.contains("cluster") {
-        return error.hint("A node of a cluster has one database, and the snapshot has others too.");
+        return error.hint("The server is a node of a cluster, which has fewer databases than the snapshot.");
     }
     error.hint("Has the server fewer databases than the snapshot? Then raise its `databases`.")
 }

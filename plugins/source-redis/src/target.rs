@@ -52,7 +52,7 @@ impl Plan {
             return in_place("the stream doesn't say which databases it holds");
         };
         if server.is_cluster() {
-            return in_place("a node of a cluster has one database");
+            return in_place("a node of a cluster can't swap databases");
         }
         let limit = server.number("maxmemory").unwrap_or(0);
         let needed = server.number("used_memory").unwrap_or(0) + data_bytes(how);
