@@ -30,12 +30,14 @@ pub(crate) struct Made {
 /// Makes the databases, marked, and runs `work` while they are held. `server` must be one that no cancel reaches, for
 /// the locks must outlast the clearing up.
 pub(crate) fn held<T>(server: &Server<'_>, new: &[Made], work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let locks: String = new.iter().map(|made| format!("DO GET_LOCK({}, 0);\n", text(&made.name))).collect();
+    // Some servers end a session that is silent for half a minute.
+    let mut script = "SET SESSION wait_timeout = 86400;\n".to_owned();
+    script.extend(new.iter().map(|made| format!("DO GET_LOCK({}, 0);\n", text(&made.name))));
     let create: String = new.iter().map(create).collect();
     let (end, ended) = channel();
     thread::scope(|scope| {
         let holder = scope.spawn(move || {
-            let script = Holding { script: locks.into_bytes(), given: 0, ended };
+            let script = Holding { script: script.into_bytes(), given: 0, ended };
             server.loader(None, &[])?.load(server.cx, script).map(|_| ())
         });
         let begun = Instant::now();

@@ -23,6 +23,7 @@ mod goal;
 mod judge;
 mod late;
 mod lock;
+mod login;
 mod modes;
 mod names;
 mod options;

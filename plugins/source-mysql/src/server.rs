@@ -3,8 +3,6 @@
 //! There is no driver: what reaches a server in a container or behind `ssh` is the client there, and what it reads of its
 //! own option files holds for everything.
 
-use std::env;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use windlass_plugin_api::{Context, Error, ErrorKind, Result};
@@ -13,6 +11,7 @@ use windlass_tool::{Tool, shell};
 use crate::Mysql;
 use crate::bounded::Bounded;
 use crate::errors::explained;
+use crate::login;
 use crate::names::text;
 use crate::options::{Options, PROGRAMS, Tls};
 use crate::programs::Programs;
@@ -133,11 +132,12 @@ impl<'a> Server<'a> {
         let mut connection = Vec::new();
         if let Some(password) = password {
             // A private file: these programs pass over one that everybody could write, and take a descriptor for that.
-            let path = tool.secret_file("my.cnf", &self.option_file(&password), &[&password])?;
+            let path =
+                tool.secret_file("my.cnf", &login::option_file(self.options, &password), &[&password])?;
             // The option must be the first one. Other files are included in it: `~/.my.cnf` would win otherwise.
             connection.push(format!("--defaults-file={}", path.display()));
         }
-        connection.extend(self.address());
+        connection.extend(login::address(self.options, &self.parts));
         Ok(self.with_args(tool, &connection))
     }
 
@@ -150,59 +150,6 @@ impl<'a> Server<'a> {
             true => shell::word(arg.as_ref()),
             false => arg.as_ref().to_owned(),
         }))
-    }
-
-    fn address(&self) -> Vec<String> {
-        let mut args = Vec::new();
-        let mut add = |name: &str, value: Option<String>| {
-            args.extend(value.map(|value| format!("--{name}={value}")));
-        };
-        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        add("host", self.parts.host.clone().filter(|_| self.options.socket.is_none()));
-        add("port", self.parts.port.map(|port| port.to_string()));
-        add("socket", path(&self.options.socket));
-        // `localhost` means the socket to these programs, also with a port.
-        if self.parts.port.is_some() && self.options.socket.is_none() {
-            add("protocol", Some("TCP".to_owned()));
-        }
-        add("user", self.parts.user.clone());
-        add("ssl-ca", path(&self.options.tls_ca));
-        add("ssl-cert", path(&self.options.tls_cert));
-        add("ssl-key", path(&self.options.tls_key));
-        match self.options.tls {
-            None => {}
-            Some(Tls::Disable) => args.push("--skip-ssl".to_owned()),
-            Some(Tls::Require) => args.push("--ssl".to_owned()),
-            Some(Tls::Verify) => args.extend(["--ssl".to_owned(), "--ssl-verify-server-cert".to_owned()]),
-        }
-        args
-    }
-
-    /// An option file that says the password after all that the programs would read by themselves.
-    fn option_file(&self, password: &str) -> String {
-        let home = self
-            .options
-            .env
-            .get("HOME")
-            .map(PathBuf::from)
-            .or_else(|| env::var_os("HOME").map(PathBuf::from));
-        let home = home.map(|home| home.join(".my.cnf"));
-        let files = ["/etc/my.cnf", "/etc/mysql/my.cnf"].map(PathBuf::from).into_iter().chain(home);
-        let includes: String = files
-            .filter(|file| is_plain(file) && file.is_file())
-            .map(|file| format!("!include {}\n", file.display()))
-            .collect();
-        let escaped: String = password
-            .chars()
-            .map(|c| match c {
-                '\\' | '"' => format!("\\{c}"),
-                '\n' => "\\n".to_owned(),
-                '\r' => "\\r".to_owned(),
-                '\t' => "\\t".to_owned(),
-                c => c.to_string(),
-            })
-            .collect();
-        format!("{includes}[client]\npassword=\"{escaped}\"\n")
     }
 
     /// Asks the server: the rows of one statement, in text. NULL reads as `NULL`.
@@ -307,11 +254,6 @@ fn swapped(
     let mut command = before.to_vec();
     command.push(format!("{folder}{}", other.1));
     Some(command)
-}
-
-/// A path that an option file can name.
-fn is_plain(path: &Path) -> bool {
-    path.to_str().is_some_and(|path| !path.contains(['\n', '\r']))
 }
 
 /// A column as the client's batch mode escapes it.

@@ -212,6 +212,7 @@ fn tls_is_asked_for_and_proved() {
     let secure = common::server_with(&[
         &format!("--ssl-cert={}", path("cert.pem")),
         &format!("--ssl-key={}", path("key.pem")),
+        &format!("--ssl-ca={}", path("cert.pem")),
         "--require-secure-transport=on",
     ]);
     let plain = common::server();
@@ -224,6 +225,13 @@ fn tls_is_asked_for_and_proved() {
     run(&secure, json!({ "tls": "verify" })).unwrap_err();
     run(&secure, json!({ "tls": "disable" })).unwrap_err();
     run(&plain, json!({ "tls": "disable" })).unwrap();
+    // An account that shows a certificate of its own.
+    secure.sql("", "create user shown identified by 'shown-secret' require x509; grant all on *.* to shown");
+    let shown =
+        json!({ "user": "shown", "password": "shown-secret", "tls": "verify", "tls_ca": path("cert.pem") });
+    assert_eq!(run(&secure, shown.clone()).unwrap_err().kind, ErrorKind::Denied);
+    let keys = json!({ "tls_cert": path("cert.pem"), "tls_key": path("key.pem") });
+    run(&secure, with(shown, keys)).unwrap();
     run(&plain, json!({ "tls": "require" })).unwrap_err();
 }
 
