@@ -18,9 +18,11 @@ const OF_ALL: [&str; 3] = ["system.users", "system.roles", "system.version"];
 /// How the collections of `admin` begin that the server merges into its own.
 const TEMPORARY: [&str; 2] = ["windlass-users-", "windlass-roles-"];
 
-/// Whether a restore made this collection of `admin` for the time that it took.
-pub(crate) fn is_ours(name: &str) -> bool {
-    TEMPORARY.iter().any(|start| name.starts_with(start))
+/// Whether a restore of this database made the collection of `admin` for the time that it took. Other databases may be
+/// restored now.
+pub(crate) fn is_ours(name: &str, database: Option<&str>) -> bool {
+    let database = database.unwrap_or_default();
+    TEMPORARY.iter().any(|start| name.starts_with(&format!("{start}{database}.")))
 }
 
 /// Users, roles, and the version of their form.
@@ -154,11 +156,11 @@ impl Found {
         };
         let mut one = Document::try_from(raw).map_err(|error| damaged().because(&error))?;
         let (Ok(db), Ok(name)) = (one.get_str("db"), one.get_str(key)) else { return Err(damaged()) };
+        // Only an archive of somebody who wants more than a database holds others.
+        if from != "admin" && db != from {
+            return Err(Error::damaged(format!("the archive of `{from}` has a user or role of `{db}`")));
+        }
         if let Some(to) = to {
-            // Only an archive of somebody who wants more than a database holds others.
-            if db != from {
-                return Err(Error::damaged(format!("the archive of `{from}` has a user or role of `{db}`")));
-            }
             one.insert("_id", format!("{to}.{name}"));
             renamed(&mut one, from, to);
         }
@@ -171,8 +173,7 @@ impl Found {
         if self.users.is_empty() && self.roles.is_empty() {
             return Ok(true);
         }
-        let id = format!("{id}-{}", database.unwrap_or_default());
-        let names = TEMPORARY.map(|start| format!("{start}{id}"));
+        let names = TEMPORARY.map(|start| format!("{start}{}.{id}", database.unwrap_or_default()));
         let result = self.merge(server, database, &names).await;
         for name in &names {
             server.tidy(server.client.database("admin").run_command(doc! { "drop": name })).await;
@@ -243,8 +244,9 @@ mod tests {
     #[test]
     fn an_archive_of_one_database_makes_no_users_of_another() {
         let user = doc! { "_id": "admin.eve", "user": "eve", "db": "admin", "roles": [{ "role": "root", "db": "admin" }] };
-        let error =
-            Found::default().add(Part::Users, &user.to_vec().unwrap(), "shop", Some("shop")).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Damaged);
+        for to in [Some("shop"), None] {
+            let error = Found::default().add(Part::Users, &user.to_vec().unwrap(), "shop", to).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Damaged);
+        }
     }
 }

@@ -222,6 +222,13 @@ fn the_size_of_the_data_decides_between_snapshot_and_oplog() {
     assert!(!ways(&options), "at 20 MiB a second it takes one");
     options["read_rate"] = json!(1);
     assert!(ways(&options));
+    // What the server says of its history counts, if nothing else is said.
+    let parameter = doc! { "minSnapshotHistoryWindowInSeconds": 1, "ok": 1.0 }.to_vec().unwrap();
+    let port = answering(side.server.port(), "getParameter", move |_| parameter.clone());
+    let mut said = json!({ "host": "127.0.0.1", "port": port, "database": "sized", "read_rate": 1 });
+    assert!(ways(&said));
+    said["history_window"] = json!(1000);
+    assert!(!ways(&said));
     options["consistency"] = json!("snapshot");
     let (_, contents) = backup(&options).unwrap();
     assert!(contents.warnings.iter().any(|one| one.contains("may take")), "{contents:?}");

@@ -180,7 +180,7 @@ impl<'a> Work<'a> {
             return Ok(());
         }
         for one in catalog::collections(self.server, "admin").await? {
-            if users::is_ours(&one.name) {
+            if users::is_ours(&one.name, self.server.database.as_deref()) {
                 self.drop("admin", &one.name).await?;
                 self.notes.push(format!("removed `admin.{}`, left by a restore that was ended", one.name));
             }
