@@ -217,3 +217,35 @@ fn what_a_killed_restore_leaves_is_swept_by_the_next_one_and_never_while_it_runs
     assert_eq!((shop.sql("shop_new_mine", "show tables").as_str(), rows(&shop, "shop")), ("t", wanted));
     assert_eq!(other.sql("", "show databases like 'shop%'"), "shop");
 }
+
+#[test]
+fn each_database_is_a_snapshot_of_its_own_and_a_broken_one_fails_alone() {
+    let (server, sandbox) = (MariaDb::start(), Sandbox::new());
+    let make = |n: u32| {
+        format!(
+            "create database db{n:02}; create table db{n:02}.t (a int); insert into db{n:02}.t values ({n});"
+        )
+    };
+    server.sql("", &(0..24).map(make).collect::<String>());
+    // A view whose table is gone can't be dumped.
+    server.sql("db07", "create view v as select a from t; drop table t");
+    sandbox.write("password", server.password());
+    sandbox.config(&format!(
+        "[source.all]\nplugin = \"mysql\"\nurl = \"{}\"\npassword = {{ file = \"password\" }}\nmax_runs = 2\n\
+         [pipeline.all]\nsource = \"all\"\nstorage = [\"fs:store\"]\neach = {{ database = \"*\" }}\n",
+        server.url("")
+    ));
+    server.sql("", "flush status");
+    let ran = sandbox.run(&["backup", "--jobs", "8"]).expect(1);
+    let errors: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("error:")).collect();
+    assert!(matches!(errors.as_slice(), [one] if one.contains("all/db07")), "{errors:?}");
+    let verified = sandbox.ok(&["--json", "verify", "all"]);
+    assert_eq!(verified.lines().filter(|line| line.contains("\"damage\":[]")).count(), 23, "{verified}");
+    // Two runs at once, each with its dump and a question beside it.
+    let most = server.sql("", "show global status like 'Max_used_connections'");
+    let most: u32 = most.split('\t').nth(1).unwrap().parse().unwrap();
+    assert!(most <= 6, "{most} connections at once");
+    server.sql("", "drop database db11");
+    sandbox.ok(&["restore", "all/db11", "--yes"]);
+    assert_eq!(server.sql("db11", "select a from t"), "11");
+}

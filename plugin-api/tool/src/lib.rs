@@ -41,6 +41,7 @@ mod redact;
 mod running;
 mod said;
 mod secret;
+pub mod shell;
 mod sys;
 mod tool;
 mod verdict;

@@ -5,13 +5,12 @@
 //! knows nothing about: very little, unless the options say more. Commands are arrays and never go through a shell.
 
 mod options;
-mod words;
 
 use windlass_plugin_api::{
     Contents, Context, Error, ErrorKind, Inputs, Outputs, Plugin, Probe, RestoreMode, RestoreOptions,
     Restored, Result, Source, StreamInfo, Target, export_plugin,
 };
-use windlass_tool::{Tool, looks_secret};
+use windlass_tool::{Tool, looks_secret, shell};
 
 pub use options::{InheritEnv, Options};
 
@@ -85,7 +84,7 @@ impl Source for CommandSource {
     fn target(&mut self, cx: &Context, _: &RestoreOptions) -> Result<Target> {
         let tool = self.tool(cx, "restore_command", &self.options.restore_command)?;
         tool.path()?;
-        let command = tool.redacted(&words::line(&self.options.restore_command));
+        let command = tool.redacted(&shell::line(&self.options.restore_command));
         let empty = self.is_empty(cx)?;
         let effect = match empty {
             None => format!("runs `{command}`; what that overwrites can't be told"),
@@ -114,7 +113,7 @@ impl Source for CommandSource {
             .allow_unread(self.options.allow_unread);
         let outcome = tool.load(cx, input.open(&stream)?)?;
         log(&self.options.restore_command, &outcome.stderr);
-        let place = format!("`{}`", tool.redacted(&words::line(&self.options.restore_command)));
+        let place = format!("`{}`", tool.redacted(&shell::line(&self.options.restore_command)));
         Ok(Restored { place, ..Restored::default() })
     }
 
@@ -125,9 +124,9 @@ impl Source for CommandSource {
         // The values stay out: whoever runs it is told by the shell which variable is missing.
         let names = self.options.env.keys().chain(self.options.secret_env.keys());
         let variables: String = names.map(|name| format!("{name}=\"${{{name}:?}}\" ")).collect();
-        let command = Tool::new("").redacted(&words::line(&self.options.restore_command));
+        let command = Tool::new("").redacted(&shell::line(&self.options.restore_command));
         Some(match &self.options.working_dir {
-            Some(dir) => format!("(cd {} && {variables}{command})", words::word(&dir.to_string_lossy())),
+            Some(dir) => format!("(cd {} && {variables}{command})", shell::word(&dir.to_string_lossy())),
             None => format!("{variables}{command}"),
         })
     }

@@ -59,7 +59,10 @@ pub(crate) async fn backup(server: &Server, options: &Options, out: &dyn Outputs
         contents.details.insert("oplog".to_owned(), json!({ "entries": entries }));
         moment = Some(until);
     }
-    contents.consistency_point = moment.map(|time| format!("cluster time {}.{}", time.time, time.increment));
+    contents.consistency_point = Some(moment.map_or_else(
+        || "none: each collection is of a moment of its own".to_owned(),
+        |time| format!("cluster time {}.{}", time.time, time.increment),
+    ));
     copy.archive.into_inner().finish()?;
     Ok(contents)
 }

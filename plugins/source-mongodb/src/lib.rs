@@ -121,3 +121,24 @@ fn by_hand(contents: &Contents) -> String {
     }
     command
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn the_command_by_hand_is_for_what_the_archive_holds() {
+        let told = |details: Value| {
+            let details = details.as_object().unwrap().clone();
+            by_hand(&Contents { details, ..Contents::default() })
+        };
+        assert_eq!(told(json!({ "databases": ["shop"] })), "mongorestore --archive");
+        let oplog = json!({ "databases": ["shop"], "oplog": { "entries": 3 }, "users": true });
+        assert_eq!(told(oplog), "mongorestore --archive --oplogReplay");
+        let users = json!({ "databases": ["sho'p"], "users": true });
+        assert_eq!(told(users), "mongorestore --archive --restoreDbUsersAndRoles --db='sho'\\''p'");
+        assert_eq!(told(json!({ "databases": ["a", "b"], "users": true })), "mongorestore --archive");
+    }
+}

@@ -62,7 +62,12 @@ impl Places {
                 continue;
             }
             if let (true, Some(part)) = (users, users::part(one)) {
-                result.users.push((entry, part));
+                match database.is_some() && one.db == "admin" {
+                    true => result
+                        .left_out
+                        .push(format!("`{}`: they are those of all databases", one.namespace())),
+                    false => result.users.push((entry, part)),
+                }
                 continue;
             }
             match kept_back(one) {
@@ -198,6 +203,22 @@ mod tests {
         assert_eq!((places.left_out.len(), places.places.len(), places.oplog), (3, 1, Some(1)));
         let index = bson::doc! { "name": "n", "key": { "b": 1, "a": -1 } };
         assert_eq!(places.places[0].indexes, [index]);
+    }
+
+    #[test]
+    fn users_go_where_they_belong() {
+        let entries = |db: &str, name: &str| [entry("a", "x", "collection", ""), entry(db, name, "", "")];
+        let all = RestoreOptions::default();
+        let of = |entries: &[Entry], database, users| {
+            let places = Places::of(entries, &all, database, users).unwrap();
+            (places.users.len(), places.left_out.len())
+        };
+        let (one, every) = (entries("a", "$admin.system.users"), entries("admin", "system.users"));
+        assert_eq!(of(&one, Some("b"), true), (1, 0));
+        assert_eq!(of(&one, Some("b"), false), (0, 1));
+        assert_eq!(of(&every, None, true), (1, 0));
+        // Nobody's users become those of one database.
+        assert_eq!(of(&every, Some("b"), true), (0, 1));
     }
 
     #[test]

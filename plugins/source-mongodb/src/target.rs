@@ -97,9 +97,17 @@ pub(crate) async fn may_keep(server: &Server, to: &str) -> bool {
     let Ok(reply) = server.command("ask for our rights", "admin", question).await else { return true };
     let Ok(info) = reply.get_document("authInfo") else { return true };
     let list = |key: &str| info.get_array(key).map_or(&[][..], Vec::as_slice);
+    let (privileges, roles) = (list("authenticatedUserPrivileges"), list("authenticatedUserRoles"));
     // Nobody signed in: the server asks nobody.
     list("authenticatedUsers").is_empty()
-        || list("authenticatedUserPrivileges").iter().any(|one| allows(one, to))
+        || privileges.iter().any(|one| allows(one, to))
+        || roles.iter().any(writes_everywhere)
+}
+
+/// For servers that name no single rights.
+fn writes_everywhere(role: &Bson) -> bool {
+    let name = role.as_document().and_then(|role| role.get_str("role").ok());
+    name.is_some_and(|name| ["root", "restore", "readWriteAnyDatabase", "__system"].contains(&name))
 }
 
 fn allows(privilege: &Bson, db: &str) -> bool {
@@ -212,4 +220,33 @@ fn only(how: &RestoreOptions) -> Result<Option<Vec<String>>> {
     }
     let chosen = select::only(&how.only, &names)?;
     Ok(Some(chosen.into_iter().map(|place| names[place].1.to_owned()).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::bson;
+
+    use super::*;
+
+    #[test]
+    fn a_kept_database_gets_a_name_that_is_free_and_not_too_long() {
+        let there = ["shop_before_1".to_owned()];
+        assert_eq!(before_name("shop", "1", &[]), "shop_before_1");
+        assert_eq!(before_name("shop", "1", &there), "shop_before_1_2");
+        let long = before_name(&"é".repeat(31), "20260101T000000Z-k3f9", &[]);
+        assert!(long.len() <= 63 && long.ends_with("é_before_20260101T000000Z-k3f9"), "{long}");
+    }
+
+    #[test]
+    fn the_right_to_write_is_looked_for_in_what_the_server_says() {
+        let privilege = |db: &str, actions: &[&str]| {
+            let actions: Vec<_> = actions.iter().map(|&one| Bson::from(one)).collect();
+            bson!({ "resource": { "db": db, "collection": "" }, "actions": actions })
+        };
+        assert!(allows(&privilege("", &["insert", "createIndex"]), "x"));
+        assert!(allows(&privilege("x", &["insert", "createIndex"]), "x"));
+        assert!(!allows(&privilege("y", &["insert", "createIndex"]), "x"));
+        assert!(!allows(&privilege("", &["find"]), "x"));
+        assert!(allows(&bson!({ "resource": { "anyResource": true }, "actions": ["anyAction"] }), "x"));
+    }
 }

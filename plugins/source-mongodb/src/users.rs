@@ -7,12 +7,23 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 use windlass_plugin_api::{Error, ErrorKind, Result};
 
 use crate::archive::Entry;
+use crate::catalog;
 use crate::connect::Server;
 use crate::load::{Batch, Kind};
 
 /// Collections of one database's users in an archive, and of all users.
 const OF_ONE: [&str; 3] = ["$admin.system.users", "$admin.system.roles", "$admin.system.version"];
 const OF_ALL: [&str; 3] = ["system.users", "system.roles", "system.version"];
+
+/// How the collections of `admin` begin that the server merges into its own.
+const TEMPORARY: [&str; 2] = ["windlass-users-", "windlass-roles-"];
+
+/// Whether a restore of this database made the collection of `admin` for the time that it took. Other databases may be
+/// restored now.
+pub(crate) fn is_ours(name: &str, database: Option<&str>) -> bool {
+    let database = database.unwrap_or_default();
+    TEMPORARY.iter().any(|start| name.starts_with(&format!("{start}{database}.")))
+}
 
 /// Users, roles, and the version of their form.
 #[derive(Debug, Default)]
@@ -46,13 +57,25 @@ pub(crate) async fn of(server: &Server, database: Option<&str>) -> Result<Found>
         version: documents(server, "system.version", doc! { "_id": "authSchema" }).await?,
     };
     // A server that shows no passwords there may do so when it is asked for them.
-    if found.users.iter().any(|user| user.get_document("credentials").is_err()) {
+    if !found.users.iter().all(has_password) {
+        let count = found.users.len();
         found.users = asked(server, database, "usersInfo", "users").await?;
+        if found.users.len() < count || !found.users.iter().all(has_password) {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "the server doesn't show the passwords of its users",
+            )
+            .hint("Leave `users` out."));
+        }
     }
     if found.roles.is_empty() {
         found.roles = asked(server, database, "rolesInfo", "roles").await?;
     }
     Ok(found)
+}
+
+fn has_password(user: &RawDocumentBuf) -> bool {
+    user.get_document("credentials").is_ok()
 }
 
 async fn documents(server: &Server, name: &str, filter: Document) -> Result<Vec<RawDocumentBuf>> {
@@ -66,36 +89,39 @@ async fn documents(server: &Server, name: &str, filter: Document) -> Result<Vec<
     Ok(found)
 }
 
-/// Asks by command, and takes away what only an answer has.
+/// Asks by command, database by database, and takes away what only an answer has.
 async fn asked(
     server: &Server,
     database: Option<&str>,
     command: &str,
     list: &str,
 ) -> Result<Vec<RawDocumentBuf>> {
-    let whom = database.map_or(Bson::from(doc! { "forAllDBs": true }), |_| 1.into());
-    // A role of all databases can only be asked for by its name.
-    let whom = if command == "rolesInfo" { 1.into() } else { whom };
     let shown = if command == "rolesInfo" { "showPrivileges" } else { "showCredentials" };
-    let question = doc! { command: whom, shown: true };
-    let reply = server.command("ask for users and roles", database.unwrap_or("admin"), question).await;
-    let reply = reply.map_err(hinted)?;
-    let all = reply.get_array(list).map_or(&[][..], Vec::as_slice);
+    let databases = match database {
+        Some(name) => vec![name.to_owned()],
+        None => [catalog::databases(server).await?, vec!["admin".to_owned()]].concat(),
+    };
     let mut found = Vec::new();
-    for one in all.iter().filter_map(Bson::as_document) {
-        let mut one = one.clone();
-        for key in ["mechanisms", "isBuiltin", "inheritedRoles", "inheritedPrivileges"] {
-            one.remove(key);
+    for db in databases {
+        let reply = server.command("ask for users and roles", &db, doc! { command: 1, shown: true }).await;
+        let reply = reply.map_err(hinted)?;
+        let all = reply.get_array(list).map_or(&[][..], Vec::as_slice);
+        for one in all.iter().filter_map(Bson::as_document) {
+            found.push(stored(one.clone())?);
         }
-        if let (false, Ok(db), Ok(role)) = (one.contains_key("_id"), one.get_str("db"), one.get_str("role")) {
-            one.insert("_id", format!("{db}.{role}"));
-        }
-        found.push(
-            RawDocumentBuf::try_from(&one)
-                .map_err(|error| Error::failed("a user can't be read").because(&error))?,
-        );
     }
     Ok(found)
+}
+
+/// A user or role as it is stored.
+fn stored(mut one: Document) -> Result<RawDocumentBuf> {
+    for key in ["mechanisms", "isBuiltin", "inheritedRoles", "inheritedPrivileges"] {
+        one.remove(key);
+    }
+    if let (false, Ok(db), Ok(role)) = (one.contains_key("_id"), one.get_str("db"), one.get_str("role")) {
+        one.insert("_id", format!("{db}.{role}"));
+    }
+    RawDocumentBuf::try_from(&one).map_err(|error| Error::failed("a user can't be read").because(&error))
 }
 
 fn hinted(error: Error) -> Error {
@@ -130,11 +156,11 @@ impl Found {
         };
         let mut one = Document::try_from(raw).map_err(|error| damaged().because(&error))?;
         let (Ok(db), Ok(name)) = (one.get_str("db"), one.get_str(key)) else { return Err(damaged()) };
+        // Only an archive of somebody who wants more than a database holds others.
+        if from != "admin" && db != from {
+            return Err(Error::damaged(format!("the archive of `{from}` has a user or role of `{db}`")));
+        }
         if let Some(to) = to {
-            // Only an archive of somebody who wants more than a database holds others.
-            if db != from {
-                return Err(Error::damaged(format!("the archive of `{from}` has a user or role of `{db}`")));
-            }
             one.insert("_id", format!("{to}.{name}"));
             renamed(&mut one, from, to);
         }
@@ -147,7 +173,7 @@ impl Found {
         if self.users.is_empty() && self.roles.is_empty() {
             return Ok(true);
         }
-        let names = [format!("windlass-users-{id}"), format!("windlass-roles-{id}")];
+        let names = TEMPORARY.map(|start| format!("{start}{}.{id}", database.unwrap_or_default()));
         let result = self.merge(server, database, &names).await;
         for name in &names {
             server.tidy(server.client.database("admin").run_command(doc! { "drop": name })).await;
@@ -218,8 +244,9 @@ mod tests {
     #[test]
     fn an_archive_of_one_database_makes_no_users_of_another() {
         let user = doc! { "_id": "admin.eve", "user": "eve", "db": "admin", "roles": [{ "role": "root", "db": "admin" }] };
-        let error =
-            Found::default().add(Part::Users, &user.to_vec().unwrap(), "shop", Some("shop")).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Damaged);
+        for to in [Some("shop"), None] {
+            let error = Found::default().add(Part::Users, &user.to_vec().unwrap(), "shop", to).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Damaged);
+        }
     }
 }

@@ -3,25 +3,26 @@
 use std::collections::BTreeMap;
 
 use windlass_plugin_api::{Contents, Context, Error, ErrorKind, Outputs, Probe, Result, StreamInfo};
-use windlass_tool::{Tool, Version};
 
+use crate::about::About;
 use crate::claim;
 use crate::errors::explained;
-use crate::facts::{self, Database};
+use crate::facts::Database;
 use crate::options::Options;
 use crate::select::{Selection, select};
 use crate::server::Server;
 use crate::survey::Survey;
 use crate::trailer::Watched;
 use crate::which::Which;
-use crate::{FORMAT, SEVERAL, STREAM, users};
+use crate::{FORMAT, Mysql, SEVERAL, STREAM, users};
 
 /// Looks without touching.
-pub(crate) fn probe(cx: &Context, options: &Options) -> Result<Probe> {
-    let server = Server::new(cx, options)?;
+pub(crate) fn probe(cx: &Context, source: &Mysql) -> Result<Probe> {
+    let server = Server::new(cx, source)?;
+    let options = server.options;
     server.prove_tls()?;
-    let mut probe = Probe { versions: versions(&server)?, ..Probe::default() };
-    if !server.has_sandbox()? {
+    let mut probe = Probe::default();
+    if !server.programs.client(&server)?.knows("--sandbox") {
         probe.notes.push(
             "The client has no `--sandbox`: `--binary-mode` alone keeps a restore from running commands."
                 .to_owned(),
@@ -29,15 +30,17 @@ pub(crate) fn probe(cx: &Context, options: &Options) -> Result<Probe> {
     }
     if options.databases.is_empty() && server.database().is_err() {
         probe.notes.push("No database is named: this source can only list them.".to_owned());
+        probe.versions = versions(&server, &About::of(&server)?)?;
         return Ok(probe);
     }
     let which = Which::of(&server)?;
     let survey = Survey::take(&server, &which, existing(&server, &which)?)?;
     let selection = select(options, &survey.databases, which.is_several())?;
+    probe.versions = versions(&server, &survey.about)?;
     probe.estimate_bytes = Some(estimate(&selection));
     probe.warnings = survey.warnings(&selection)?;
     for name in which.names() {
-        let left = claim::left(&server, name)?;
+        let left = claim::left(&server, &survey.about, name)?;
         probe.warnings.extend(left.iter().map(|left| {
             format!("A restore that died left the database `{left}`: the next restore to `{name}` drops it.")
         }));
@@ -48,8 +51,9 @@ pub(crate) fn probe(cx: &Context, options: &Options) -> Result<Probe> {
 }
 
 /// Writes the dump.
-pub(crate) fn backup(cx: &Context, options: &Options, out: &dyn Outputs) -> Result<Contents> {
-    let server = Server::new(cx, options)?;
+pub(crate) fn backup(cx: &Context, source: &Mysql, out: &dyn Outputs) -> Result<Contents> {
+    let server = Server::new(cx, source)?;
+    let options = server.options;
     server.prove_tls()?;
     let which = Which::of(&server)?;
     let survey = Survey::take(&server, &which, existing(&server, &which)?)?;
@@ -67,14 +71,14 @@ pub(crate) fn backup(cx: &Context, options: &Options, out: &dyn Outputs) -> Resu
     let (longest_line, head) = (watched.longest_line, std::mem::take(&mut watched.head));
     let mut contents = Contents {
         consistency_point: position(&head),
-        versions: versions(&server)?,
+        versions: versions(&server, &survey.about)?,
         left_out_count: left_out.len() as u64,
         left_out,
         warnings,
         details: survey.details(&selection, longest_line)?,
         ..Contents::default()
     };
-    contents.warnings.extend(survey.packet_warning(longest_line)?);
+    contents.warnings.extend(survey.packet_warning(longest_line));
     sink.finish()?;
     if options.users && survey.may_read_users() {
         // Behind the tables also by hand: rights on one can only be given once it is there.
@@ -135,7 +139,7 @@ pub(crate) fn common_args(server: &Server<'_>) -> Result<Vec<String>> {
     .map(str::to_owned)
     .into();
     // Oracle's program only: it asks older servers for what they don't have, and writes what only an administrator may load.
-    if server.knows(server.dump()?, "--set-gtid-purged")? {
+    if server.programs.dump(server)?.knows("--set-gtid-purged") {
         args.extend(["--set-gtid-purged=OFF", "--column-statistics=0"].map(str::to_owned));
     }
     Ok(args)
@@ -149,18 +153,11 @@ fn switches(options: &Options, events: bool) -> Vec<String> {
 }
 
 /// Versions of server and programs.
-fn versions(server: &Server<'_>) -> Result<BTreeMap<String, String>> {
-    let asked = |tool: Tool| -> Result<String> {
-        let (_, answer) = server.with_args(tool, &["--version"]).output(server.cx)?;
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        // The first number of older programs is that of the program's own language, not of its release.
-        let release = answer.split([' ', ',']).find(|word| word.contains("-MariaDB")).map(str::to_owned);
-        Ok(release.or_else(|| Version::parse(&answer).map(|version| version.to_string())).unwrap_or_default())
-    };
+fn versions(server: &Server<'_>, about: &About) -> Result<BTreeMap<String, String>> {
     Ok(BTreeMap::from([
-        ("server".to_owned(), facts::version(server)?),
-        ("dump".to_owned(), asked(server.dump()?)?),
-        ("client".to_owned(), asked(server.client()?)?),
+        ("server".to_owned(), about.version.clone()),
+        ("dump".to_owned(), server.programs.dump(server)?.version.clone()),
+        ("client".to_owned(), server.programs.client(server)?.version.clone()),
     ]))
 }
 

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use windlass_plugin_api::{During, Error, ErrorKind, Result};
 
-use crate::facts::cell;
+use crate::about::About;
 use crate::names::{identifier, is_sibling, text};
 use crate::server::Server;
 
 /// The comment by which such a database is known.
-const MARK: &str = "windlass: a restore in progress";
+pub(crate) const MARK: &str = "windlass: a restore in progress";
 
 /// How often the session that holds the locks says something, so that the server doesn't end it.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
@@ -30,12 +30,14 @@ pub(crate) struct Made {
 /// Makes the databases, marked, and runs `work` while they are held. `server` must be one that no cancel reaches, for
 /// the locks must outlast the clearing up.
 pub(crate) fn held<T>(server: &Server<'_>, new: &[Made], work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let locks: String = new.iter().map(|made| format!("DO GET_LOCK({}, 0);\n", text(&made.name))).collect();
+    // Some servers end a session that is silent for half a minute.
+    let mut script = "SET SESSION wait_timeout = 86400;\n".to_owned();
+    script.extend(new.iter().map(|made| format!("DO GET_LOCK({}, 0);\n", text(&made.name))));
     let create: String = new.iter().map(create).collect();
     let (end, ended) = channel();
     thread::scope(|scope| {
         let holder = scope.spawn(move || {
-            let script = Holding { script: locks.into_bytes(), given: 0, ended };
+            let script = Holding { script: script.into_bytes(), given: 0, ended };
             server.loader(None, &[])?.load(server.cx, script).map(|_| ())
         });
         let begun = Instant::now();
@@ -100,30 +102,20 @@ impl Read for Holding {
 }
 
 /// The databases that restores to `database` left which died.
-pub(crate) fn left(server: &Server<'_>, database: &str) -> Result<Vec<String>> {
-    if server.rows("SHOW GLOBAL VARIABLES LIKE 'wsrep_on'")?.iter().any(|row| cell(row, 1) == "ON") {
-        return Ok(Vec::new());
-    }
-    let marked = server.rows(&format!(
-        "SELECT schema_name FROM information_schema.SCHEMATA WHERE schema_comment = {}",
-        text(MARK)
-    ));
-    // A server whose databases have no comments has none that are marked.
-    let marked = marked.unwrap_or_default();
-    let ours = marked.iter().map(|row| cell(row, 0)).filter(|name| is_sibling(name, database, "new"));
+pub(crate) fn left(server: &Server<'_>, about: &About, database: &str) -> Result<Vec<String>> {
     let mut left = Vec::new();
-    for name in ours {
-        let free = server.column(&format!("SELECT IS_FREE_LOCK({})", text(&name)))?;
+    for name in about.marked.iter().filter(|name| is_sibling(name, database, "new")) {
+        let free = server.column(&format!("SELECT IS_FREE_LOCK({})", text(name)))?;
         if free.first().is_some_and(|free| free == "1") {
-            left.push(name);
+            left.push(name.clone());
         }
     }
     Ok(left)
 }
 
 /// Drops what restores to `database` left which died.
-pub(crate) fn sweep(server: &Server<'_>, database: &str) -> Result<()> {
-    for name in left(server, database)? {
+pub(crate) fn sweep(server: &Server<'_>, about: &About, database: &str) -> Result<()> {
+    for name in left(server, about, database)? {
         tracing::info!("dropping the database `{name}`, which a restore left that died");
         server
             .run(None, format!("DROP DATABASE IF EXISTS {};\n", identifier(&name)).as_bytes())

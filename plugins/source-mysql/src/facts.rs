@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use windlass_plugin_api::Result;
 
+use crate::about::About;
 use crate::names::text;
-use crate::rights::Rights;
-use crate::server::Server;
+
+use crate::server::{Rows, Server};
 
 /// What a table is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub(crate) struct Database {
 }
 
 /// How many databases are asked for at once: their names stand in an argument, which has a limit.
-const AT_ONCE: usize = 200;
+const AT_ONCE: usize = 40;
 
 impl Database {
     /// Looks at the database `name`.
@@ -85,35 +86,35 @@ impl Database {
 
 fn look_at(server: &Server<'_>, databases: &mut [Database]) -> Result<()> {
     let names: Vec<String> = databases.iter().map(|database| database.name.clone()).collect();
-    let mut each =
-        |columns: &str, table: &str, schema: &str, take: fn(&mut Database, &[String])| -> Result<()> {
-            let sql = format!(
-                "SELECT {schema}, {columns} FROM information_schema.{table} WHERE {} ORDER BY 1, 2",
-                among(schema, &names)
-            );
-            for row in server.rows(&sql)? {
-                // The dictionary compares without case.
-                if let Some(database) = databases.iter_mut().find(|database| database.name == cell(&row, 0)) {
-                    take(database, &row[1..]);
-                }
+    let question = |columns: &str, table: &str, schema: &str| {
+        let which = among(schema, &names);
+        format!("SELECT {schema}, {columns} FROM information_schema.{table} WHERE {which} ORDER BY 1, 2")
+    };
+    let [schemata, tables, routines, events, triggers] = server.ask([
+        question("default_character_set_name, default_collation_name", "SCHEMATA", "schema_name"),
+        question(
+            "table_name, table_type, COALESCE(engine, ''), COALESCE(data_length, 0)",
+            "TABLES",
+            "table_schema",
+        ),
+        question("routine_name, routine_type", "ROUTINES", "routine_schema"),
+        question("event_name", "EVENTS", "event_schema"),
+        question("trigger_name", "TRIGGERS", "trigger_schema"),
+    ])?;
+    // The dictionary compares without case.
+    let mut each = |rows: Rows, take: fn(&mut Database, &[String])| {
+        for row in rows {
+            if let Some(database) = databases.iter_mut().find(|database| database.name == cell(&row, 0)) {
+                take(database, &row[1..]);
             }
-            Ok(())
-        };
-    each(
-        "default_character_set_name, default_collation_name",
-        "SCHEMATA",
-        "schema_name",
-        |database, row| {
-            database.charset = Some((cell(row, 0), cell(row, 1)));
-        },
-    )?;
-    let columns = "table_name, table_type, COALESCE(engine, ''), COALESCE(data_length, 0)";
-    each(columns, "TABLES", "table_schema", |database, row| database.tables.push(table(row)))?;
-    each("routine_name, routine_type", "ROUTINES", "routine_schema", |database, row| {
-        database.routines.push((cell(row, 1), cell(row, 0)));
-    })?;
-    each("event_name", "EVENTS", "event_schema", |database, row| database.events.push(cell(row, 0)))?;
-    each("trigger_name", "TRIGGERS", "trigger_schema", |database, row| database.triggers.push(cell(row, 0)))
+        }
+    };
+    each(schemata, |database, row| database.charset = Some((cell(row, 0), cell(row, 1))));
+    each(tables, |database, row| database.tables.push(table(row)));
+    each(routines, |database, row| database.routines.push((cell(row, 1), cell(row, 0))));
+    each(events, |database, row| database.events.push(cell(row, 0)));
+    each(triggers, |database, row| database.triggers.push(cell(row, 0)));
+    Ok(())
 }
 
 fn table(row: &[String]) -> Table {
@@ -162,22 +163,6 @@ pub(crate) fn databases(server: &Server<'_>) -> Result<Vec<String>> {
     Ok(all.into_iter().filter(|name| !OWN.contains(&name.to_ascii_lowercase().as_str())).collect())
 }
 
-/// The server's version, as it says it.
-pub(crate) fn version(server: &Server<'_>) -> Result<String> {
-    Ok(server.column("SELECT VERSION()")?.into_iter().next().unwrap_or_default())
-}
-
-/// The engines whose tables a transaction reads as they were at its beginning.
-pub(crate) fn transactional(server: &Server<'_>) -> Result<Vec<String>> {
-    server.column("SELECT engine FROM information_schema.ENGINES WHERE transactions = 'YES'")
-}
-
-/// What one packet may hold, in bytes.
-pub(crate) fn max_allowed_packet(server: &Server<'_>) -> Result<u64> {
-    let value = server.column("SELECT @@global.max_allowed_packet")?;
-    Ok(value.first().and_then(|value| value.parse().ok()).unwrap_or(u64::MAX))
-}
-
 /// The sessions of others in a database: their number, and a line about each.
 pub(crate) fn sessions(server: &Server<'_>, database: &str) -> Result<Vec<(String, String)>> {
     let rows = server.rows(&format!(
@@ -211,14 +196,12 @@ pub(crate) fn definers(server: &Server<'_>, databases: &[String]) -> Result<Vec<
 }
 
 /// Whether we may make code of other definers than ourselves; also if there are none in this database.
-pub(crate) fn may_define(server: &Server<'_>, rights: &Rights, database: &str) -> Result<bool> {
-    let definers = definers(server, &[database.to_owned()])?;
-    let ourselves = server.column("SELECT CURRENT_USER()")?;
-    if definers.iter().all(|definer| ourselves.contains(definer)) {
+pub(crate) fn may_define(server: &Server<'_>, about: &About, database: &str) -> Result<bool> {
+    let enough = ["SUPER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER"];
+    if enough.iter().any(|right| about.rights.has(database, right)) {
         return Ok(true);
     }
-    let enough = ["SUPER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER"];
-    Ok(enough.iter().any(|right| rights.has(database, right)))
+    Ok(definers(server, &[database.to_owned()])?.iter().all(|definer| *definer == about.user))
 }
 
 /// Those of `accounts` that the server doesn't have; none if we may not look.

@@ -12,6 +12,7 @@ use windlass_plugin_api::{
     Target, export_plugin,
 };
 
+mod about;
 mod accounts;
 mod backup;
 mod bounded;
@@ -22,9 +23,11 @@ mod goal;
 mod judge;
 mod late;
 mod lock;
+mod login;
 mod modes;
 mod names;
 mod options;
+mod programs;
 mod restore;
 mod rewrite;
 mod rights;
@@ -32,6 +35,8 @@ mod scan;
 mod screen;
 mod select;
 mod server;
+#[cfg(all(test, not(debug_assertions)))]
+mod speed;
 mod statement;
 mod steady;
 mod survey;
@@ -43,6 +48,8 @@ mod trailer;
 mod url;
 mod users;
 mod which;
+
+use programs::Programs;
 
 pub use options::{Keep, Options, Tls, Url};
 
@@ -73,6 +80,7 @@ const USERS: &str = "mysql-users/1";
 /// The source `mysql`.
 pub struct Mysql {
     options: Options,
+    programs: Programs,
 }
 
 impl Plugin for Mysql {
@@ -80,17 +88,17 @@ impl Plugin for Mysql {
 
     fn new(options: Options, _: &Context) -> Result<Self> {
         options.judge()?;
-        Ok(Self { options })
+        Ok(Self { options, programs: Programs::default() })
     }
 }
 
 impl Source for Mysql {
     fn probe(&mut self, cx: &Context) -> Result<Probe> {
-        backup::probe(cx, &self.options)
+        backup::probe(cx, self)
     }
 
     fn discover(&mut self, cx: &Context) -> Result<Vec<Item>> {
-        let names = facts::databases(&server::Server::new(cx, &self.options)?)?;
+        let names = facts::databases(&server::Server::new(cx, self)?)?;
         let item = |name: String| Item {
             options: Map::from_iter([("database".to_owned(), name.clone().into())]),
             name,
@@ -100,15 +108,15 @@ impl Source for Mysql {
     }
 
     fn backup(&mut self, cx: &Context, out: &dyn Outputs) -> Result<Contents> {
-        backup::backup(cx, &self.options, out)
+        backup::backup(cx, self, out)
     }
 
     fn target(&mut self, cx: &Context, how: &RestoreOptions) -> Result<Target> {
-        target::target(cx, &self.options, how)
+        target::target(cx, self, how)
     }
 
     fn restore(&mut self, cx: &Context, input: &dyn Inputs, how: &RestoreOptions) -> Result<Restored> {
-        restore::restore(cx, &self.options, input, how)
+        restore::restore(cx, self, input, how)
     }
 
     fn by_hand(&self, stream: &str, contents: &Contents) -> Option<String> {

@@ -2,22 +2,24 @@
 
 use windlass_plugin_api::{Context, Error, ErrorKind, Inputs, RestoreMode, RestoreOptions, Restored, Result};
 
+use crate::about::About;
 use crate::errors::explained;
 use crate::goal::known;
 use crate::judge::{Part, Wanted};
 use crate::late::Late;
 use crate::names::identifier;
-use crate::options::{Keep, Options};
+use crate::options::Keep;
 use crate::screen::Screen;
 use crate::server::Server;
 use crate::steady::steady;
 use crate::target::{Place, Way, accept, place_of, places};
 use crate::users::Users;
-use crate::{FORMAT, SEVERAL, USERS, claim, swap};
+use crate::{FORMAT, Mysql, SEVERAL, USERS, claim, swap};
 
 /// A restore under way.
 pub(crate) struct Work<'a> {
     pub(crate) server: Server<'a>,
+    pub(crate) about: About,
     pub(crate) input: &'a dyn Inputs,
     pub(crate) how: &'a RestoreOptions,
     stream: String,
@@ -28,30 +30,31 @@ pub(crate) struct Work<'a> {
 /// Restores a snapshot's streams.
 pub(crate) fn restore(
     cx: &Context,
-    options: &Options,
+    source: &Mysql,
     input: &dyn Inputs,
     how: &RestoreOptions,
 ) -> Result<Restored> {
-    let server = Server::new(cx, options)?;
+    let server = Server::new(cx, source)?;
     server.prove_tls()?;
     let (stream, users) = streams(input)?;
     // Looked at again: the host asked before the user confirmed.
     let places = places(&server, how)?;
-    accept(&server, how)?;
+    let about = About::of(&server)?;
+    accept(&about, how)?;
     if let Some(full) = places.iter().find(|place| how.mode == RestoreMode::Fail && !place.found.is_empty()) {
         let message = format!("the database {} isn't empty", server.place(&full.found.name));
         return Err(Error::new(ErrorKind::Refused, message)
             .hint("Use `--mode replace`, or restore to another with `--set database=NAME`."));
     }
-    let way = Way::choose(&server, &places, how)?;
+    let way = Way::choose(&server, &about, &places, how)?;
     let users = match users {
-        Some(name) => Some(Users::read(input.open(&name)?)?).filter(|_| options.users),
+        Some(name) => Some(Users::read(input.open(&name)?)?).filter(|_| server.options.users),
         None => None,
     };
     for place in &places {
-        claim::sweep(&server, &place.found.name)?;
+        claim::sweep(&server, &about, &place.found.name)?;
     }
-    let work = Work { server, input, how, stream, places };
+    let work = Work { server, about, input, how, stream, places };
     let notes = match way {
         Way::Swap => swap::swap(&work)?,
         Way::InPlace(_) => work.in_place()?,
@@ -118,7 +121,7 @@ impl Work<'_> {
         let drop = |place: &Place| format!("DROP DATABASE IF EXISTS {};\n", identifier(&place.found.name));
         let script: String = new.map(drop).collect();
         let calm = steady(self.server.cx);
-        match Server::new(&calm, self.server.options).and_then(|calm| calm.run(None, script.as_bytes())) {
+        match self.server.within(&calm).run(None, script.as_bytes()) {
             Ok(()) => error,
             Err(undo) => error.hint(format!("What was made isn't dropped: {undo}.")),
         }

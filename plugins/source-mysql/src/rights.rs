@@ -1,10 +1,7 @@
-//! What our account may do, as far as accounts and roles tell: asked once, and compared with any number of databases.
-
-use windlass_plugin_api::Result;
+//! What our account may do, as far as accounts and roles tell, compared with any number of databases.
 
 use crate::facts::cell;
-use crate::names::text;
-use crate::server::Server;
+use crate::server::Rows;
 
 /// The rights of the account that we are.
 pub(crate) struct Rights {
@@ -14,24 +11,13 @@ pub(crate) struct Rights {
 }
 
 impl Rights {
-    /// Asks the server.
-    pub(crate) fn of(server: &Server<'_>) -> Result<Self> {
-        let who = server.rows("SELECT CURRENT_USER(), COALESCE(CURRENT_ROLE(), '')")?;
-        let who = who.into_iter().next().unwrap_or_default();
-        let user = cell(&who, 0);
-        let (name, host) = user.rsplit_once('@').unwrap_or((&user, "%"));
-        let grantees = [format!("'{name}'@'{host}'"), format!("'{}'@''", cell(&who, 1))]
-            .map(|name| text(&name))
-            .join(", ");
-        let rows = server.rows(&format!(
-            "SELECT '', privilege_type FROM information_schema.USER_PRIVILEGES WHERE grantee IN ({grantees}) UNION \
-             SELECT table_schema, privilege_type FROM information_schema.SCHEMA_PRIVILEGES WHERE grantee IN ({grantees})"
-        ))?;
+    /// Out of rows of a database's pattern, which is empty for all, and a right.
+    pub(crate) fn new(rows: &Rows) -> Self {
         let (everywhere, databases): (Vec<_>, Vec<_>) = rows
             .iter()
             .map(|row| (cell(row, 0), cell(row, 1)))
             .partition(|(database, _)| database.is_empty());
-        Ok(Self { everywhere: everywhere.into_iter().map(|(_, right)| right).collect(), databases })
+        Self { everywhere: everywhere.into_iter().map(|(_, right)| right).collect(), databases }
     }
 
     /// Whether we have `right`, in capitals, on the database.

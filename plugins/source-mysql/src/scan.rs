@@ -122,10 +122,7 @@ impl Scanner {
                 Within::LineComment | Within::BlockComment => at += self.comment(rest),
                 Within::Quoted(quote) => at += self.quoted(quote, rest, limit - at),
                 Within::Code => {
-                    let first = self.delimiter[0];
-                    let plain = |byte: &u8| !SPECIAL[*byte as usize] && *byte != first;
-                    let skip = bytes[at..limit].iter().take_while(|byte| plain(byte)).count();
-                    at += skip;
+                    at += plain(&bytes[at..limit]);
                     if at == limit {
                         break;
                     }
@@ -228,14 +225,35 @@ pub(crate) fn odd(what: &str) -> Error {
         .hint("Decode it with `restore --output FILE`, and look at it before you load it by hand.")
 }
 
+/// How many bytes of code at the beginning mean nothing. A row of a blob is a megabyte of them, so what begins long is gone
+/// through in pieces, which the compiler compares several bytes at a time.
+fn plain(bytes: &[u8]) -> usize {
+    const SHORT: usize = 16;
+    const PIECE: usize = 64;
+    let one_by_one =
+        |bytes: &[u8]| bytes.iter().position(|byte| SPECIAL[*byte as usize]).unwrap_or(bytes.len());
+    let begin = one_by_one(&bytes[..bytes.len().min(SHORT)]);
+    if begin < SHORT {
+        return begin;
+    }
+    let pieces = bytes[begin..].chunks_exact(PIECE);
+    // Without a way out in the middle: that is what makes it quick.
+    let special = |piece: &[u8]| piece.iter().fold(false, |found, byte| found | is_special(*byte));
+    let skipped = begin + PIECE * pieces.take_while(|piece| !special(piece)).count();
+    skipped + one_by_one(&bytes[skipped..])
+}
+
+const fn is_special(byte: u8) -> bool {
+    matches!(byte, b'\'' | b'"' | b'`' | b'-' | b'#' | b'/' | b'\\' | b';' | 0)
+}
+
 /// The bytes of code that begin something; a delimiter always begins with a semicolon.
 static SPECIAL: [bool; 256] = {
     let mut table = [false; 256];
-    let mut index = 0;
-    let special = b"'\"`-#/\\;\0";
-    while index < special.len() {
-        table[special[index] as usize] = true;
-        index += 1;
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = is_special(byte as u8);
+        byte += 1;
     }
     table
 };

@@ -3,16 +3,18 @@
 //! There is no driver: what reaches a server in a container or behind `ssh` is the client there, and what it reads of its
 //! own option files holds for everything.
 
-use std::env;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use windlass_plugin_api::{Context, Error, ErrorKind, Result};
-use windlass_tool::Tool;
+use windlass_tool::{Tool, shell};
 
+use crate::Mysql;
 use crate::bounded::Bounded;
 use crate::errors::explained;
+use crate::login;
+use crate::names::text;
 use crate::options::{Options, PROGRAMS, Tls};
+use crate::programs::Programs;
 use crate::url::{self, Parts};
 
 /// How long the server may take to answer a question, beside connecting to it.
@@ -22,11 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Server<'a> {
     pub(crate) cx: &'a Context,
     pub(crate) options: &'a Options,
+    pub(crate) programs: &'a Programs,
     parts: Parts,
 }
 
+/// The rows of one question.
+pub(crate) type Rows = Vec<Vec<String>>;
+
 impl<'a> Server<'a> {
-    pub(crate) fn new(cx: &'a Context, options: &'a Options) -> Result<Self> {
+    pub(crate) fn new(cx: &'a Context, source: &'a Mysql) -> Result<Self> {
+        let Mysql { options, programs } = source;
         let mut parts = match &options.url {
             Some(url) => url::parse(&url.0)?,
             None => Parts::default(),
@@ -40,7 +47,12 @@ impl<'a> Server<'a> {
         over(&mut parts.user, &options.user);
         over(&mut parts.database, &options.database);
         parts.port = options.port.or(parts.port);
-        Ok(Self { cx, options, parts })
+        Ok(Self { cx, options, programs, parts })
+    }
+
+    /// The same server for another context.
+    pub(crate) fn within<'b>(&'b self, cx: &'b Context) -> Server<'b> {
+        Server { cx, options: self.options, programs: self.programs, parts: self.parts.clone() }
     }
 
     /// The database that the options name.
@@ -120,11 +132,12 @@ impl<'a> Server<'a> {
         let mut connection = Vec::new();
         if let Some(password) = password {
             // A private file: these programs pass over one that everybody could write, and take a descriptor for that.
-            let path = tool.secret_file("my.cnf", &self.option_file(&password), &[&password])?;
+            let path =
+                tool.secret_file("my.cnf", &login::option_file(self.options, &password), &[&password])?;
             // The option must be the first one. Other files are included in it: `~/.my.cnf` would win otherwise.
             connection.push(format!("--defaults-file={}", path.display()));
         }
-        connection.extend(self.address());
+        connection.extend(login::address(self.options, &self.parts));
         Ok(self.with_args(tool, &connection))
     }
 
@@ -132,68 +145,15 @@ impl<'a> Server<'a> {
     pub(crate) fn with_args<A: AsRef<str>>(&self, tool: Tool, args: &[A]) -> Tool {
         let remote = [&self.options.dump_command, &self.options.restore_command]
             .into_iter()
-            .any(|command| command.first().is_some_and(|program| program.rsplit('/').next() == Some("ssh")));
+            .any(|command| shell::is_remote(command));
         tool.args(args.iter().map(|arg| match remote {
-            true => format!("'{}'", arg.as_ref().replace('\'', r"'\''")),
+            true => shell::word(arg.as_ref()),
             false => arg.as_ref().to_owned(),
         }))
     }
 
-    fn address(&self) -> Vec<String> {
-        let mut args = Vec::new();
-        let mut add = |name: &str, value: Option<String>| {
-            args.extend(value.map(|value| format!("--{name}={value}")));
-        };
-        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        add("host", self.parts.host.clone().filter(|_| self.options.socket.is_none()));
-        add("port", self.parts.port.map(|port| port.to_string()));
-        add("socket", path(&self.options.socket));
-        // `localhost` means the socket to these programs, also with a port.
-        if self.parts.port.is_some() && self.options.socket.is_none() {
-            add("protocol", Some("TCP".to_owned()));
-        }
-        add("user", self.parts.user.clone());
-        add("ssl-ca", path(&self.options.tls_ca));
-        add("ssl-cert", path(&self.options.tls_cert));
-        add("ssl-key", path(&self.options.tls_key));
-        match self.options.tls {
-            None => {}
-            Some(Tls::Disable) => args.push("--skip-ssl".to_owned()),
-            Some(Tls::Require) => args.push("--ssl".to_owned()),
-            Some(Tls::Verify) => args.extend(["--ssl".to_owned(), "--ssl-verify-server-cert".to_owned()]),
-        }
-        args
-    }
-
-    /// An option file that says the password after all that the programs would read by themselves.
-    fn option_file(&self, password: &str) -> String {
-        let home = self
-            .options
-            .env
-            .get("HOME")
-            .map(PathBuf::from)
-            .or_else(|| env::var_os("HOME").map(PathBuf::from));
-        let home = home.map(|home| home.join(".my.cnf"));
-        let files = ["/etc/my.cnf", "/etc/mysql/my.cnf"].map(PathBuf::from).into_iter().chain(home);
-        let includes: String = files
-            .filter(|file| is_plain(file) && file.is_file())
-            .map(|file| format!("!include {}\n", file.display()))
-            .collect();
-        let escaped: String = password
-            .chars()
-            .map(|c| match c {
-                '\\' | '"' => format!("\\{c}"),
-                '\n' => "\\n".to_owned(),
-                '\r' => "\\r".to_owned(),
-                '\t' => "\\t".to_owned(),
-                c => c.to_string(),
-            })
-            .collect();
-        format!("{includes}[client]\npassword=\"{escaped}\"\n")
-    }
-
     /// Asks the server: the rows of one statement, in text. NULL reads as `NULL`.
-    pub(crate) fn rows(&self, sql: &str) -> Result<Vec<Vec<String>>> {
+    pub(crate) fn rows(&self, sql: &str) -> Result<Rows> {
         let args = [
             "--batch".to_owned(),
             "--skip-column-names".to_owned(),
@@ -209,6 +169,15 @@ impl<'a> Server<'a> {
         tool.dump(self.cx, &mut Bounded(&mut answer)).map_err(explained)?;
         let answer = String::from_utf8_lossy(&answer);
         Ok(answer.lines().map(|line| line.split('\t').map(unescaped).collect()).collect())
+    }
+
+    /// Asks several questions in one session: the rows of each.
+    pub(crate) fn ask<const N: usize>(&self, questions: [String; N]) -> Result<[Rows; N]> {
+        // No name of a database can be known to be this.
+        let mark = format!("next-{}", self.cx.run());
+        let rows = self.rows(&questions.join(&format!("; SELECT {}; ", text(&mark))))?;
+        let mut parts = rows.split(|row| *row == [mark.as_str()]).map(<[_]>::to_vec);
+        Ok(std::array::from_fn(|_| parts.next().unwrap_or_default()))
     }
 
     /// Where TLS is asked for, proves that it is there: older tools of MariaDB go on without it when a server has none.
@@ -264,24 +233,11 @@ impl<'a> Server<'a> {
             .map(str::to_owned),
         );
         args.push(format!("--connect-timeout={}", self.options.connect_timeout));
-        if self.has_sandbox()? {
+        if self.programs.client(self)?.knows("--sandbox") {
             args.push("--sandbox".to_owned());
         }
         args.extend(database.map(|database| format!("--database={database}")));
         Ok(self.with_args(self.client()?, &args))
-    }
-
-    /// Whether the client knows `--sandbox`.
-    pub(crate) fn has_sandbox(&self) -> Result<bool> {
-        self.knows(self.client()?, "--sandbox")
-    }
-
-    /// Whether a program names an option in its help.
-    pub(crate) fn knows(&self, tool: Tool, option: &str) -> Result<bool> {
-        let tool = self.with_args(tool, &["--help"]).time_limit(PATIENCE);
-        let (_, help) = tool.output(self.cx).map_err(explained)?;
-        let help = String::from_utf8_lossy(&help);
-        Ok(help.split(|c: char| c.is_whitespace() || c == '=' || c == '[').any(|word| word == option))
     }
 }
 
@@ -298,11 +254,6 @@ fn swapped(
     let mut command = before.to_vec();
     command.push(format!("{folder}{}", other.1));
     Some(command)
-}
-
-/// A path that an option file can name.
-fn is_plain(path: &Path) -> bool {
-    path.to_str().is_some_and(|path| !path.contains(['\n', '\r']))
 }
 
 /// A column as the client's batch mode escapes it.

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 use windlass_plugin_api::Result;
 
+use crate::about::About;
 use crate::backup::list;
 use crate::facts::{self, Database, Kind};
-use crate::rights::Rights;
 use crate::select::{Entry, Selection};
 use crate::server::Server;
 use crate::ties::ties;
@@ -16,10 +16,9 @@ use crate::which::Which;
 pub(crate) struct Survey<'s, 'a> {
     pub(crate) server: &'s Server<'a>,
     pub(crate) databases: Vec<Database>,
+    pub(crate) about: About,
     is_several: bool,
-    is_mariadb: bool,
     definers: Vec<String>,
-    rights: Rights,
     may_read_users: bool,
 }
 
@@ -30,9 +29,8 @@ impl<'s, 'a> Survey<'s, 'a> {
             server,
             databases,
             is_several: which.is_several(),
-            is_mariadb: facts::version(server)?.contains("MariaDB"),
             definers: facts::definers(server, &names)?,
-            rights: Rights::of(server)?,
+            about: About::of(server)?,
             may_read_users: !server.options.users || users::may_read(server),
         })
     }
@@ -43,7 +41,7 @@ impl<'s, 'a> Survey<'s, 'a> {
 
     /// Whether events can be asked for: the dump program fails where one database doesn't let us.
     pub(crate) fn may_read_events(&self) -> bool {
-        self.databases.iter().all(|database| self.rights.has(&database.name, "EVENT"))
+        self.databases.iter().all(|database| self.about.rights.has(&database.name, "EVENT"))
     }
 
     /// How a table is named to people.
@@ -54,7 +52,7 @@ impl<'s, 'a> Survey<'s, 'a> {
     /// What the user should know of what will be in the dump.
     pub(crate) fn warnings(&self, selection: &Selection<'_>) -> Result<Vec<String>> {
         let mut warnings = Vec::new();
-        let engines = facts::transactional(self.server)?;
+        let engines = &self.about.transactional;
         let of = |wanted: &dyn Fn(&&Entry<'_>) -> bool| -> Vec<String> {
             let tables = selection.taken.iter().filter(|entry| entry.table.kind == Kind::Table);
             tables.filter(wanted).map(|entry| self.label(entry)).collect()
@@ -89,14 +87,15 @@ impl<'s, 'a> Survey<'s, 'a> {
             ("TRIGGER", options.triggers, "triggers"),
             ("EVENT", options.events, events),
         ] {
-            let lacks = |database: &&Database| wanted && !self.rights.has(&database.name, right);
+            let lacks = |database: &&Database| wanted && !self.about.rights.has(&database.name, right);
             missing.extend(self.databases.iter().filter(lacks).map(|database| match self.is_several {
                 true => format!("`{right}` on the database `{}`: {lost} are left out", database.name),
                 false => format!("`{right}` on the database: {lost} are left out"),
             }));
         }
         if options.routines
-            && self.is_mariadb
+            && self.about.version.contains("MariaDB")
+            && !self.about.rights.has("mysql", "SELECT")
             && self.server.rows("SELECT 1 FROM mysql.proc LIMIT 0").is_err()
         {
             missing.push("`SELECT` on `mysql.proc`: procedures and functions are left out".to_owned());
@@ -120,13 +119,13 @@ impl<'s, 'a> Survey<'s, 'a> {
         notes
     }
 
-    pub(crate) fn packet_warning(&self, longest: u64) -> Result<Option<String>> {
-        let most = facts::max_allowed_packet(self.server)?;
-        Ok((longest > most).then(|| {
+    pub(crate) fn packet_warning(&self, longest: u64) -> Option<String> {
+        let most = self.about.max_allowed_packet;
+        (longest > most).then(|| {
             format!(
                 "A row needs a packet of {longest} bytes, and this server takes {most}: a restore needs a larger `max_allowed_packet`."
             )
-        }))
+        })
     }
 
     /// What a restore gets back.

@@ -15,7 +15,6 @@ use crate::judge::{Part, Wanted};
 use crate::late::Late;
 use crate::names::identifier;
 use crate::restore::Work;
-use crate::rights::Rights;
 use crate::screen::Screen;
 use crate::server::Server;
 use crate::steady::steady;
@@ -44,7 +43,7 @@ struct Swap<'a> {
 pub(crate) fn swap(work: &Work<'_>) -> Result<Vec<String>> {
     let server = &work.server;
     let steady = steady(server.cx);
-    let calm = Server::new(&steady, server.options)?;
+    let calm = server.within(&steady);
     let names = new_names(server, &work.places);
     let made = |(name, place): (&String, &Place)| Made { name: name.clone(), defaults: place.defaults() };
     let new: Vec<Made> = names.iter().zip(&work.places).map(made).collect();
@@ -101,7 +100,7 @@ fn old_code(work: &Work<'_>, found: &Database) -> Result<Late> {
     let wanted = Wanted {
         parts: vec![Part { from: Some(found.name.clone()), ..Part::default() }],
         // Without the right to set them, its definers can't be kept: `target` has told so.
-        drop_definer: !facts::may_define(server, &Rights::of(server)?, &found.name)?,
+        drop_definer: !facts::may_define(server, &work.about, &found.name)?,
         code_only: true,
         ..Wanted::default()
     };

@@ -3,14 +3,14 @@
 use serde_json::Value;
 use windlass_plugin_api::{Context, Error, ErrorKind, RestoreMode, RestoreOptions, Result, Target};
 
+use crate::about::About;
 use crate::backup::list;
 use crate::facts::{self, Database};
 use crate::goal::{Goal, detail, goals, texts};
 use crate::names::siblings;
-use crate::options::{Keep, Options};
-use crate::rights::Rights;
+use crate::options::Keep;
 use crate::server::Server;
-use crate::{USERS, claim};
+use crate::{Mysql, USERS, claim};
 
 /// A database that a restore writes, as it is now.
 #[derive(Clone, Debug)]
@@ -52,17 +52,21 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    pub(crate) fn choose(server: &Server<'_>, places: &[Place], how: &RestoreOptions) -> Result<Self> {
+    pub(crate) fn choose(
+        server: &Server<'_>,
+        about: &About,
+        places: &[Place],
+        how: &RestoreOptions,
+    ) -> Result<Self> {
         if how.mode == RestoreMode::Merge {
             return Ok(Self::InPlace("merging changes the database itself".to_owned()));
         }
         if let Some(tie) = texts(how, "ties").into_iter().next().filter(|_| places.len() > 1) {
             return Ok(Self::InPlace(tie));
         }
-        let rights = Rights::of(server)?;
         for name in new_names(server, places).iter().chain(&before_names(places, how)) {
             let needed = ["CREATE", "DROP", "ALTER", "INSERT", "SELECT"];
-            if let Some(right) = needed.iter().find(|right| !rights.has(name, right)) {
+            if let Some(right) = needed.iter().find(|right| !about.rights.has(name, right)) {
                 return Ok(Self::InPlace(format!("there is no right `{right}` on a database `{name}`")));
             }
         }
@@ -96,19 +100,19 @@ pub(crate) fn place_of(server: &Server<'_>, places: &[Place]) -> String {
 }
 
 /// The host's question before a restore.
-pub(crate) fn target(cx: &Context, options: &Options, how: &RestoreOptions) -> Result<Target> {
-    let server = Server::new(cx, options)?;
+pub(crate) fn target(cx: &Context, source: &Mysql, how: &RestoreOptions) -> Result<Target> {
+    let server = Server::new(cx, source)?;
     server.prove_tls()?;
     let places = places(&server, how)?;
-    accept(&server, how)?;
-    let way = Way::choose(&server, &places, how)?;
+    let about = About::of(&server)?;
+    accept(&about, how)?;
+    let way = Way::choose(&server, &about, &places, how)?;
     let mut target = Target {
         place: place_of(&server, &places),
         empty: places.iter().all(|place| place.found.is_empty()),
         atomic: way == Way::Swap,
         ..Target::default()
     };
-    let rights = Rights::of(&server)?;
     let before = before_names(&places, how);
     for (place, before) in places.iter().zip(&before) {
         let name = &place.found.name;
@@ -116,8 +120,8 @@ pub(crate) fn target(cx: &Context, options: &Options, how: &RestoreOptions) -> R
             target.size_bytes = Some(target.size_bytes.unwrap_or(0) + place.found.bytes());
             target.sessions.extend(facts::sessions(&server, name)?.into_iter().map(|(_, line)| line));
         }
-        target.effects.extend(effects(&server, &rights, place, (&way, before), how)?);
-        let left = claim::left(&server, name)?;
+        target.effects.extend(effects(&server, &about, place, (&way, before), how)?);
+        let left = claim::left(&server, &about, name)?;
         target
             .effects
             .extend(left.iter().map(|left| format!("drops `{left}`, which a restore left that died")));
@@ -127,7 +131,7 @@ pub(crate) fn target(cx: &Context, options: &Options, how: &RestoreOptions) -> R
         target.effects.push(format!("is not atomic, for {why}: a failure leaves {whole} half restored"));
     }
     target.effects.extend(foreign(&server, how));
-    if options.users && how.stream_formats.values().any(|format| format == USERS) {
+    if server.options.users && how.stream_formats.values().any(|format| format == USERS) {
         target.effects.push("makes the accounts of the snapshot that this server doesn't have".to_owned());
     }
     Ok(target)
@@ -136,7 +140,7 @@ pub(crate) fn target(cx: &Context, options: &Options, how: &RestoreOptions) -> R
 /// What becomes of one database.
 fn effects(
     server: &Server<'_>,
-    rights: &Rights,
+    about: &About,
     place: &Place,
     (way, before): (&Way, &str),
     how: &RestoreOptions,
@@ -162,7 +166,7 @@ fn effects(
     );
     if !server.options.drop_before {
         effects.push(format!("keeps what is there as `{before}`"));
-        if !facts::may_define(server, rights, name)? {
+        if !facts::may_define(server, about, name)? {
             effects.push("makes us the definer of its code, for we may not set another".to_owned());
         }
     }
@@ -185,9 +189,9 @@ fn foreign(server: &Server<'_>, how: &RestoreOptions) -> Option<String> {
 }
 
 /// Refuses what can't go well, before anything is touched.
-pub(crate) fn accept(server: &Server<'_>, how: &RestoreOptions) -> Result<()> {
+pub(crate) fn accept(about: &About, how: &RestoreOptions) -> Result<()> {
     let needed = detail(how, "longest_statement_bytes").and_then(Value::as_u64).unwrap_or(0);
-    let most = facts::max_allowed_packet(server)?;
+    let most = about.max_allowed_packet;
     if needed > most {
         let message =
             format!("a row of the snapshot needs a packet of {needed} bytes, and the server takes {most}");

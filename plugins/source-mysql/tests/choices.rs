@@ -91,12 +91,43 @@ fn commands_elsewhere_work_through_a_shell_as_well_as_without_one() {
     run(&docker, &["exec", "db"]);
 }
 
-/// The statements of the page's section, as a reader would copy them.
-fn documented(section: &str) -> String {
+/// The first statements of the page behind these words, as a reader would copy them.
+fn documented(words: &str) -> String {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/sources/mysql.md");
     let page = std::fs::read_to_string(page).unwrap();
-    let behind = page.split(&format!("### {section}\n")).nth(1).unwrap();
+    let behind = page.split(words).nth(1).unwrap();
     behind.split("```sql\n").nth(1).unwrap().split("```").next().unwrap().to_owned()
+}
+
+#[test]
+fn the_documented_rights_are_enough_for_several_databases_and_for_users() {
+    let server = common::server();
+    server.sql("", SHOP);
+    server.sql("", "create database log; create table log.t (a int); insert into log.t values (4)");
+    server.sql("", &documented("### The account that backs up\n"));
+    let mut reader = with(options(&server, ""), json!({ "user": "windlass", "password": "change me" }));
+    reader.as_object_mut().unwrap().remove("database");
+    let reader = with(reader, json!({ "databases": ["shop", "log"], "users": true }));
+    let cx = host(&server).context();
+    let missing = || open(reader.clone()).probe(&cx).map(|probe| probe.missing);
+    // It doesn't see the other database before it may.
+    assert_eq!(missing().unwrap_err().kind, ErrorKind::Config);
+    server.sql("", "grant select, show view, trigger, event on log.* to windlass");
+    assert!(missing().unwrap()[0].contains("users and grants"));
+    server.sql("", &documented("without it grant that:"));
+    assert_eq!(missing().unwrap(), Vec::<String>::new());
+    server.sql("", "revoke all, grant option from windlass");
+    server.sql("", &documented("it needs the same on each of them"));
+    assert_eq!(missing().unwrap(), Vec::<String>::new());
+    let (contents, input) = taken(&server, reader);
+    assert_eq!(contents.left_out, Vec::<String>::new());
+    let to = common::server();
+    let mut all = with(options(&to, ""), json!({ "databases": ["*"], "users": true }));
+    all.as_object_mut().unwrap().remove("database");
+    let restored = restore(&to, all, &input, &how(&contents, RestoreMode::Fail)).1.unwrap();
+    assert_eq!(restored.left_out, Vec::<String>::new());
+    assert_eq!(to.sql("", "select (select a from log.t), (select * from shop.v)"), "4\t1");
+    assert!(to.sql("", "show grants for windlass").contains("GRANT SELECT, SHOW VIEW"));
 }
 
 #[test]
@@ -104,8 +135,8 @@ fn the_documented_accounts_can_do_their_work_and_no_more() {
     let server = common::server();
     server.sql("", SHOP);
     server.sql("", "create database other; create table other.t (a int)");
-    server.sql("", &documented("The account that backs up"));
-    server.sql("", &documented("The account that restores"));
+    server.sql("", &documented("### The account that backs up\n"));
+    server.sql("", &documented("### The account that restores\n"));
     let as_user = |user: &str| json!({ "user": user, "password": "change me" });
     let reader = with(options(&server, "shop"), as_user("windlass"));
     let cx = host(&server).context();
@@ -181,6 +212,7 @@ fn tls_is_asked_for_and_proved() {
     let secure = common::server_with(&[
         &format!("--ssl-cert={}", path("cert.pem")),
         &format!("--ssl-key={}", path("key.pem")),
+        &format!("--ssl-ca={}", path("cert.pem")),
         "--require-secure-transport=on",
     ]);
     let plain = common::server();
@@ -193,6 +225,13 @@ fn tls_is_asked_for_and_proved() {
     run(&secure, json!({ "tls": "verify" })).unwrap_err();
     run(&secure, json!({ "tls": "disable" })).unwrap_err();
     run(&plain, json!({ "tls": "disable" })).unwrap();
+    // An account that shows a certificate of its own.
+    secure.sql("", "create user shown identified by 'shown-secret' require x509; grant all on *.* to shown");
+    let shown =
+        json!({ "user": "shown", "password": "shown-secret", "tls": "verify", "tls_ca": path("cert.pem") });
+    assert_eq!(run(&secure, shown.clone()).unwrap_err().kind, ErrorKind::Denied);
+    let keys = json!({ "tls_cert": path("cert.pem"), "tls_key": path("key.pem") });
+    run(&secure, with(shown, keys)).unwrap();
     run(&plain, json!({ "tls": "require" })).unwrap_err();
 }
 

@@ -71,7 +71,10 @@ fn a_wrong_password_is_denied_and_the_password_is_seen_nowhere() {
     // Whoever looks at the processes sees what these scripts see.
     for (name, real) in [("mariadb-dump", "/usr/bin/mariadb-dump"), ("mariadb", "/usr/bin/mariadb")] {
         let spy = format!(
-            "#!/bin/sh\necho \"$@\" >> {0}/argv; env >> {0}/argv\nexec {real} \"$@\"\n",
+            "#!/bin/sh\necho \"$@\" >> {0}/argv; env >> {0}/argv\n\
+             cat /proc/$$/cmdline /proc/$$/environ /proc/$PPID/cmdline | tr '\\0' '\\n' >> {0}/argv\n\
+             for arg; do case $arg in --defaults-file=*) file=${{arg#*=}}; stat -Lc %a \"$file\" >> {0}/modes\n\
+             readlink -f \"$file\" >> {0}/files;; esac; done\nexec {real} \"$@\"\n",
             folder.path().display()
         );
         script(folder.path(), name, &spy);
@@ -83,6 +86,10 @@ fn a_wrong_password_is_denied_and_the_password_is_seen_nowhere() {
     let argv = fs::read_to_string(folder.path().join("argv")).unwrap();
     assert!(argv.contains("--single-transaction") && argv.contains("--sandbox"), "{argv}");
     assert!(!argv.contains(server.password()));
+    // It stands in a file that is ours alone, and only while a program runs.
+    let said = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    assert!(said("modes").lines().count() > 5 && said("modes").lines().all(|mode| mode == "600"));
+    assert!(said("files").lines().all(|file| !Path::new(file).exists()), "{}", said("files"));
     assert!(!argv.contains("--lock-all-tables") && !argv.contains("--flush-logs"));
 }
 

@@ -59,6 +59,11 @@ impl Archives {
         Ok(Self { pre, data, post })
     }
 
+    /// What one archive of all would have to say.
+    pub(crate) fn toc(&self) -> Result<Toc> {
+        Ok(self.joined()?.0)
+    }
+
     /// All as one archive: what is in it, and the data.
     pub(crate) fn into_one(self) -> Result<(Toc, Reader)> {
         let (toc, numbers) = self.joined()?;

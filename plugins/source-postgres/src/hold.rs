@@ -4,7 +4,7 @@
 //! between the two. It reads nothing itself.
 
 use std::io::{self, Cursor, Read};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ use crate::words::{ident, literal};
 
 /// How long to wait before it is asked again whether the tables are held.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// How often `psql` gets an empty line.
+const PULSE: Duration = Duration::from_millis(100);
 
 /// So many tables are locked by one statement.
 const AT_ONCE: usize = 500;
@@ -122,10 +125,18 @@ impl Read for Input {
         if count > 0 || self.is_over {
             return Ok(count);
         }
-        // Without a word from the other side something failed: the session is to be killed.
-        self.ended.recv().map_err(|_| Error::failed("the dump was given up").into_io())?;
-        self.is_over = true;
-        self.text = Cursor::new(b"COMMIT;\n".to_vec());
+        match self.ended.recv_timeout(PULSE) {
+            Ok(()) => {
+                self.is_over = true;
+                self.text = Cursor::new(b"COMMIT;\n".to_vec());
+            }
+            // Who feeds `psql` sees by it whether that still lives; `psql` itself ignores it.
+            Err(RecvTimeoutError::Timeout) => self.text = Cursor::new(b"\n".to_vec()),
+            // Without a word from the other side something failed: the session is to be killed.
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::failed("the dump was given up").into_io());
+            }
+        }
         self.text.read(buffer)
     }
 }

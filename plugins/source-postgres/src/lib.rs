@@ -27,6 +27,7 @@ mod load;
 mod only;
 mod options;
 mod parallel;
+mod parts;
 mod preflight;
 mod programs;
 mod restore;

@@ -45,7 +45,7 @@ fn behind<'a>(sql: &'a str, word: &str) -> Option<&'a str> {
     let mut at = 0;
     loop {
         let found = at + sql[at..].find(word)?;
-        if sql[..found].matches('"').count() % 2 == 0 {
+        if sql[..found].matches('"').count().is_multiple_of(2) {
             return Some(&sql[found + word.len()..]);
         }
         at = found + 1;
@@ -58,7 +58,7 @@ fn qualified(text: &str) -> Option<&str> {
     let mut is_quoted = false;
     let is_end = |(_, c): &(usize, char)| {
         is_quoted ^= *c == '"';
-        !is_quoted && !(c.is_alphanumeric() || "_$.\"".contains(*c))
+        !(is_quoted || c.is_alphanumeric() || "_$.\"".contains(*c))
     };
     let end = text.char_indices().find(is_end).map_or(text.len(), |(at, _)| at);
     (end > 0).then(|| &text[..end])

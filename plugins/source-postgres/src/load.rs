@@ -3,6 +3,7 @@
 //! It is made before anything is touched, with all that can be judged of the stream by then, and used once.
 
 use std::collections::BTreeSet;
+use std::io;
 
 use windlass_plugin_api::{Context, Error, ErrorKind, Inputs, Reader, RestoreOptions, Result, StreamInfo};
 
@@ -11,6 +12,7 @@ use crate::clear;
 use crate::held::Held;
 use crate::only::{self, Chosen};
 use crate::options::Keep;
+use crate::parts::Parts;
 use crate::preflight;
 use crate::programs::{Found, Program, Side, at_least, find};
 use crate::script::Script;
@@ -34,7 +36,7 @@ pub(crate) struct Load {
 }
 
 enum Kind {
-    Archive { extensions: Vec<(String, String)>, entries: usize, is_part: bool },
+    Archive { extensions: Vec<(String, String)>, entries: usize, is_part: bool, parts: Option<Parts> },
     Text,
 }
 
@@ -51,14 +53,17 @@ impl Load {
     ) -> Result<Self> {
         let is_parallel = |(_, info): &(String, StreamInfo)| info.stream_format.starts_with("pg-parallel-");
         if input.streams().iter().any(is_parallel) {
-            let archive = Archives::open(input)?.into_one()?;
-            return Self::archive(cx, server, look, way, archive, how, made);
+            let archives = Archive::Several(Archives::open(input)?);
+            return Self::archive(cx, server, look, way, archives, how, made);
         }
         let format = format(input)?;
         let reader: Reader = Box::new(Held::new(input.open(DATA)?));
         match format.as_str() {
             PLAIN => Self::text(server, look, way, reader, how),
-            _ => Self::archive(cx, server, look, way, Toc::read(reader)?, how, made),
+            _ => {
+                let (toc, rest) = Toc::read(reader)?;
+                Self::archive(cx, server, look, way, Archive::One(toc, rest), how, made)
+            }
         }
     }
 
@@ -97,55 +102,107 @@ impl Load {
         server: &Server<'_>,
         look: &Look,
         way: Way,
-        (toc, rest): (Toc, Reader),
+        archive: Archive,
         how: &RestoreOptions,
         made: &BTreeSet<String>,
     ) -> Result<Self> {
+        let toc = archive.toc()?;
         let program = chosen_program(cx, server, look, &toc)?;
         let extensions = preflight::extensions(cx, server, look, &toc, way == Way::Sibling)?;
         let is_part = !how.only.is_empty();
-        let Chosen { ids, left_out } = match is_part {
-            true => only::choose(&toc, &how.only, look.objects == 0)?,
-            false => Chosen { ids: toc.entries.iter().map(|entry| entry.id).collect(), left_out: Vec::new() },
+        let chosen = match is_part {
+            true => Some(only::choose(&toc, &how.only, look.objects == 0)?),
+            false => None,
         };
-        // Of an extension that somebody else made one may neither change the comment nor drop it.
-        let spares_extensions = !look.about.superuser || way == Way::Over;
-        let keep = |entry: &Entry| {
-            let is_extension = entry.kind == "EXTENSION" && way == Way::Over;
-            // Every database has it; a dump of chosen schemas makes it all the same.
-            let makes_public = entry.kind == "SCHEMA"
-                && entry.tag == "public"
-                && entry.definition.starts_with("CREATE SCHEMA");
-            let is_comment =
-                entry.kind == "COMMENT" && entry.tag.starts_with("EXTENSION ") && spares_extensions;
-            ids.contains(&entry.id) && !is_extension && !is_comment && !makes_public
-        };
+        let is_chosen = |entry: &Entry| chosen.as_ref().is_none_or(|chosen| chosen.ids.contains(&entry.id));
+        let is_ours = is_ours(look, way);
+        let keep = |entry: &Entry| is_chosen(entry) && is_ours(entry);
         let kept: Vec<&Entry> = toc.entries.iter().filter(|entry| keep(entry)).collect();
         preflight::roles(cx, server, look, &kept, made)?;
         let entries = kept.len();
-        let reader = toc.reader(rest, first(server, way).as_deref(), keep, &server.options.role_map);
-        Ok(Self { reader, program, kind: Kind::Archive { extensions, entries, is_part }, left_out })
+        let (reader, parts) = match archive {
+            // What takes the name of the target only when it is whole needs no transaction around all.
+            Archive::Several(archives) if way == Way::Sibling && !is_part => {
+                (Box::new(io::empty()) as Reader, Some(Parts::new(archives, server, is_ours)))
+            }
+            archive => {
+                let (toc, rest) = archive.into_one()?;
+                (toc.reader(rest, first(server, way).as_deref(), keep, &server.options.role_map), None)
+            }
+        };
+        let left_out = chosen.map(|Chosen { left_out, .. }| left_out).unwrap_or_default();
+        Ok(Self { reader, program, kind: Kind::Archive { extensions, entries, is_part, parts }, left_out })
     }
 
     /// Loads it into `database`. `Ok` only if the program said so and the stream was read to its end.
     pub(crate) fn run(self, cx: &Context, server: &Server<'_>, database: &str, way: Way) -> Result<()> {
         let conninfo = server.conninfo(Login::User, Some(database));
-        let (args, is_part) = match &self.kind {
-            Kind::Text => (text_args(&conninfo), false),
-            Kind::Archive { extensions, entries, is_part } => {
-                make_extensions(cx, server, database, extensions)?;
-                (archive_args(server, &conninfo, way, *entries), *is_part)
+        let Kind::Archive { extensions, entries, is_part, parts } = self.kind else {
+            return load(cx, server, &self.program, &text_args(&conninfo), self.reader, false);
+        };
+        make_extensions(cx, server, database, &extensions)?;
+        let outcome = match parts {
+            Some(parts) => parts.run(cx, server, &self.program, &common_args(server, &conninfo)),
+            None => {
+                let args = archive_args(server, &conninfo, way, entries);
+                load(cx, server, &self.program, &args, self.reader, is_part)
             }
         };
-        let tool = server.tool(cx, &self.program, Login::User, &args)?.allow_unread(is_part);
-        let outcome = tool.load(cx, self.reader).map_err(of_libpq);
-        if let (Err(_), Kind::Archive { extensions, .. }) = (&outcome, &self.kind) {
-            drop_extensions(cx, server, database, extensions);
+        outcome.inspect_err(|_| drop_extensions(cx, server, database, &extensions))
+    }
+}
+
+/// Feeds `reader` to `program`.
+fn load(
+    cx: &Context,
+    server: &Server<'_>,
+    program: &Found,
+    args: &[String],
+    reader: Reader,
+    is_part: bool,
+) -> Result<()> {
+    let tool = server.tool(cx, program, Login::User, args)?.allow_unread(is_part);
+    for line in tool.load(cx, reader).map_err(of_libpq)?.stderr.lines() {
+        tracing::info!("{line}");
+    }
+    Ok(())
+}
+
+/// Which entries are for who restores: not what every database has, or what somebody else made.
+fn is_ours(look: &Look, way: Way) -> impl Fn(&Entry) -> bool + Copy {
+    // Of an extension that somebody else made one may neither change the comment nor drop it.
+    let spares_extensions = !look.about.superuser || way == Way::Over;
+    move |entry: &Entry| {
+        let is_extension = entry.kind == "EXTENSION" && way == Way::Over;
+        // Every database has it; a dump of chosen schemas makes it all the same.
+        let makes_public =
+            entry.kind == "SCHEMA" && entry.tag == "public" && entry.definition.starts_with("CREATE SCHEMA");
+        let is_comment = entry.kind == "COMMENT" && entry.tag.starts_with("EXTENSION ") && spares_extensions;
+        !is_extension && !is_comment && !makes_public
+    }
+}
+
+/// An archive as it comes.
+enum Archive {
+    /// In one stream.
+    One(Toc, Reader),
+    /// Of a parallel dump.
+    Several(Archives),
+}
+
+impl Archive {
+    fn toc(&self) -> Result<Toc> {
+        match self {
+            Self::One(toc, _) => Ok(toc.clone()),
+            Self::Several(archives) => archives.toc(),
         }
-        for line in outcome?.stderr.lines() {
-            tracing::info!("{line}");
+    }
+
+    fn into_one(self) -> Result<(Toc, Reader)> {
+        match self {
+            Self::One(toc, rest) => Ok((toc, rest)),
+            Self::Several(archives) => archives.into_one(),
         }
-        Ok(())
     }
 }
 
@@ -202,14 +259,19 @@ fn text_args(conninfo: &str) -> Vec<String> {
 }
 
 fn archive_args(server: &Server<'_>, conninfo: &str, way: Way, entries: usize) -> Vec<String> {
-    let options = server.options;
-    let mut args = vec!["--exit-on-error".to_owned(), "--no-password".to_owned()];
+    let mut args = common_args(server, conninfo);
     if way != Way::Sibling || entries <= MANY_ENTRIES {
         args.push("--single-transaction".to_owned());
     }
     if way == Way::Over {
         args.extend(["--clean".to_owned(), "--if-exists".to_owned()]);
     }
+    args
+}
+
+fn common_args(server: &Server<'_>, conninfo: &str) -> Vec<String> {
+    let options = server.options;
+    let mut args = vec!["--exit-on-error".to_owned(), "--no-password".to_owned()];
     let drop = [(options.owner, "--no-owner"), (options.privileges, "--no-privileges")];
     args.extend(drop.iter().filter(|(keep, _)| *keep == Keep::Drop).map(|(_, word)| (*word).to_owned()));
     args.extend(options.restore_args.clone());

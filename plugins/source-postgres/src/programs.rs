@@ -8,10 +8,10 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use windlass_plugin_api::{Context, Error, ErrorKind, Result};
-use windlass_tool::{Tool, Version};
+use windlass_tool::{Tool, Version, shell};
 
 use crate::options::Options;
-use crate::words::{list, shell};
+use crate::words::list;
 
 /// A program of the PostgreSQL client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(crate) struct Found {
 impl Found {
     /// It with `args`. The caller adds how to log in.
     pub(crate) fn tool(&self, options: &Options, args: &[String]) -> Tool {
-        let quoted = |arg: &String| if self.shell { shell(arg) } else { arg.clone() };
+        let quoted = |arg: &String| if self.shell { shell::word(arg) } else { arg.clone() };
         let (program, first) =
             self.command.split_first().map_or(("", &[][..]), |(p, rest)| (p.as_str(), rest));
         // Its messages are read for the kind of a failure.
@@ -160,12 +160,12 @@ fn reached(cx: &Context, options: &Options, wrapper: &[String], program: Program
         let folder = last.rfind('/').map_or("", |slash| &last[..=slash]);
         *last = format!("{folder}{}", program.name());
     }
-    let is_ssh = command.first().is_some_and(|word| word.rsplit('/').next() == Some("ssh"));
+    let is_remote = shell::is_remote(&command);
     let mut found = Found {
         place: command.join(" "),
         version: Version { numbers: Vec::new(), line: String::new() },
         command,
-        shell: is_ssh,
+        shell: is_remote,
     };
     let (outcome, answer) = found
         .tool(options, &["--version".to_owned()])

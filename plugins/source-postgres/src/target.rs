@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::programs::Side;
 use crate::server::Server;
 use crate::words::list;
-use crate::{GLOBALS, PLAIN};
+use crate::{GLOBALS, PARALLEL_PRE, PLAIN};
 
 /// How the target is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +103,12 @@ impl Look {
         let is_plain = how.stream_formats.values().any(|format| format == PLAIN);
         let can_swap = self.about.createdb && database.ours && self.from != self.name;
         match how.mode {
-            _ if self.objects == 0 && can_swap && database.sessions.is_empty() && has_many_tables(how) => {
+            _ if self.objects == 0
+                && can_swap
+                && database.sessions.is_empty()
+                && how.only.is_empty()
+                && (has_many_tables(how) || is_parallel(how)) =>
+            {
                 Ok(Way::Sibling)
             }
             _ if self.is_empty(how) => Ok(Way::InPlace),
@@ -176,8 +181,12 @@ impl Look {
 /// to five with its index, its sequence and what holds its large values.
 fn has_many_tables(how: &RestoreOptions) -> bool {
     let recorded = how.contents.as_ref().and_then(|contents| contents.details.get("relations"));
-    how.only.is_empty()
-        && recorded.and_then(|relations| relations.as_array()).is_some_and(|all| all.len() > 1000)
+    recorded.and_then(|relations| relations.as_array()).is_some_and(|all| all.len() > 1000)
+}
+
+/// Whether several programs can load it, which takes a database that nobody knows yet.
+fn is_parallel(how: &RestoreOptions) -> bool {
+    how.stream_formats.values().any(|format| format == PARALLEL_PRE)
 }
 
 /// Asks what a restore would write to.

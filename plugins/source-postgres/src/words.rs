@@ -1,4 +1,6 @@
-//! Quotes names and values for SQL, for libpq's connection strings and for a shell. The only place that does.
+//! Quotes names and values for SQL and for libpq's connection strings. The only place that does.
+
+use windlass_tool::shell;
 
 /// `name` as an SQL identifier.
 pub(crate) fn ident(name: &str) -> String {
@@ -20,22 +22,13 @@ pub(crate) fn parameter(key: &str, value: &str) -> String {
     format!("{key}='{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-/// `word` as a POSIX shell reads it as one word.
-pub(crate) fn shell(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+:,./=-".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 /// `--dbname=name` for a shell. The programs read a `=` in a name, or the beginning of a URL, as a connection string.
 pub(crate) fn database_argument(name: &str) -> String {
     let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
     if is_plain {
         format!("--dbname={name}")
     } else {
-        shell(&format!("--dbname={}", parameter("dbname", name)))
+        shell::word(&format!("--dbname={}", parameter("dbname", name)))
     }
 }
 
@@ -65,8 +58,6 @@ mod tests {
         assert_eq!(parameter("dbname", r"a'b\c d"), r"dbname='a\'b\\c d'");
         assert_eq!(database_argument("shop"), "--dbname=shop");
         assert_eq!(database_argument("a=b"), r"'--dbname=dbname='\''a=b'\'''");
-        assert_eq!(shell("a'b c"), r"'a'\''b c'");
-        assert_eq!(shell("--format=custom"), "--format=custom");
         assert_eq!(list(&["a", "b"]), "`a`, `b`");
     }
 }

@@ -54,9 +54,9 @@ fn every_kind_of_object_comes_back_on_each_version() {
         let whole = dumped(&from, "shop");
         assert!(whole.contains("line\nbreak") && whole.contains("lo_open"));
         // Into an empty database, in place of a full one, and into one that isn't there.
-        for (database, mode) in
-            [("copy", RestoreMode::Fail), ("shop", RestoreMode::Replace), ("fresh", RestoreMode::Fail)]
-        {
+        let ways =
+            [("copy", RestoreMode::Fail), ("shop", RestoreMode::Replace), ("fresh", RestoreMode::Fail)];
+        for (database, mode) in ways.into_iter().take(if version == 15 { 3 } else { 1 }) {
             restore(&to, &parallel(&to, database), &taken, &how(&taken, mode)).unwrap();
             assert_eq!(dumped(&to, database), whole, "{version} {database}");
             let large = "select count(*), sum(length(lo_get(oid))) from pg_largeobject_metadata";

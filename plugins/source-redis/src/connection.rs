@@ -65,6 +65,8 @@ impl Connection {
             guard,
         };
         connection.sign_in(options, &address)?;
+        // Whether it answers at all; what it answers to others is told there.
+        connection.ask(&[b"PING"])?;
         socket.set_patience(options.patience())?;
         connection.patience_seconds = options.patience().as_secs();
         Ok(connection)
@@ -118,6 +120,11 @@ impl Connection {
         let sent = self.transport.write_all(&self.output).and_then(|()| self.transport.flush());
         self.output.clear();
         sent.map_err(|error| self.failed(error))
+    }
+
+    /// Ends it: every further call fails.
+    pub fn close(&self) {
+        self.socket.close();
     }
 
     /// The next reply.
@@ -210,7 +217,7 @@ impl Read for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.socket.close();
+        self.close();
     }
 }
 

@@ -6,13 +6,15 @@
 //! directly: no client program, and no client library, which don't serve replication.
 //!
 //! `sync` is the replica's side, `rdb` finds where each value ends, `load` gives keys to a server, `staging` makes a
-//! restore all or nothing where the server has room for that.
+//! restore all or nothing where the server has room for that; `ledger` and `leftovers` find what a killed one left there.
 
 mod address;
 mod backup;
 mod connection;
 mod errors;
 mod file;
+mod ledger;
+mod leftovers;
 mod load;
 mod options;
 mod probe;
@@ -20,6 +22,7 @@ mod rdb;
 mod resp;
 mod restore;
 mod server;
+mod slots;
 mod staging;
 mod sync;
 mod target;

@@ -24,7 +24,10 @@ pub fn probe(cx: &Context, options: &Options) -> Result<Probe> {
 fn warnings(server: &Server, connection: &mut Connection) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     if server.is_cluster() {
-        warnings.push("The server is a node of a cluster: only its own slots are in the snapshot.".into());
+        warnings.push(
+            "The server is a node of a cluster: only its own slots are in the snapshot. Back up each node."
+                .into(),
+        );
     }
     if server.text("role") == "slave" && server.text("master_link_status") != "up" {
         warnings.push("The server is a replica without a link to its master.".into());

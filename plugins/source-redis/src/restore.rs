@@ -10,10 +10,12 @@ use windlass_plugin_api::{
 };
 
 use crate::connection::Connection;
+use crate::leftovers;
 use crate::load::{self, Loader};
 use crate::options::Options;
 use crate::rdb::{Header, Record, Records, Summary};
 use crate::server::Server;
+use crate::slots::Slots;
 use crate::staging::{self, Staging};
 use crate::target::{self, Plan};
 use crate::{FORMAT, STREAM};
@@ -50,8 +52,10 @@ pub fn restore(
 ) -> Result<Restored> {
     target::accept(how)?;
     let mut connection = Connection::open(cx, options)?;
-    let server = Server::ask(&mut connection)?;
+    let mut server = Server::ask(&mut connection)?;
     target::may_be_written(&server)?;
+    let leftovers = leftovers::find(&mut connection, &server)?;
+    leftovers::set_aside(&leftovers, &mut server)?;
     // Asked again: the host asked before the user confirmed.
     if how.mode == RestoreMode::Fail && !server.is_empty() {
         let text = format!("`{}` isn't empty", target::place(&server, options)?);
@@ -59,6 +63,7 @@ pub fn restore(
     }
     let mut records = Records::begin(open(input)?)?;
     records.header().fits(server.rdb_version, &server.name())?;
+    let mut notes = leftovers::sweep(&mut connection, &leftovers)?;
     let plan = Plan::of(options, &server, &mut connection, how)?;
     let summary = match plan {
         Plan::Staged { spare } => {
@@ -68,17 +73,20 @@ pub fn restore(
         Plan::InPlace { .. } => {
             let summary = scanned.map_or_else(|| scan(cx, input, how), Ok)?;
             load::databases(&mut connection, &summary)?;
+            if server.is_cluster() {
+                summary.slots.must_be_in(&Slots::served(&mut connection)?)?;
+            }
             let mut sent = BTreeMap::new();
             let written = in_place(cx, &mut connection, &mut records, how.mode, &mut sent);
             written.map_err(|error| match how.mode {
                 // The server was empty.
-                RestoreMode::Fail => staging::take_back(cx, options, &sent, error),
+                RestoreMode::Fail => staging::take_back(cx, options, &sent, None, error),
                 _ => error.during("the restore ended in the middle, and a part of the keys is there"),
             })?;
             summary
         }
     };
-    let notes = vec![format!("Restored {}.", summary.words())];
+    notes.push(format!("Restored {}.", summary.words()));
     let left_out = summary.left_out;
     Ok(Restored { place: target::place(&server, options)?, notes, left_out, ..Restored::default() })
 }

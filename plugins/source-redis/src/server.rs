@@ -25,6 +25,7 @@ pub struct Server {
     pub keys: BTreeMap<u32, u64>,
     /// Libraries of functions.
     pub libraries: u64,
+    expiring: BTreeMap<u32, u64>,
     info: BTreeMap<String, String>,
 }
 
@@ -42,7 +43,9 @@ impl Server {
                     .hint("Is it a Redis or Valkey server?"));
             }
         };
-        let mut server = Self { product, version, keys: keys(&info), info, ..Self::default() };
+        let mut server = Self { product, version, keys: keyspace(&info, "keys="), ..Self::default() };
+        server.expiring = keyspace(&info, "expires=");
+        server.info = info;
         server.libraries = server.number("number_of_libraries").unwrap_or(0);
         server.rdb_version = match rdb_version(connection)? {
             Some(version) => version,
@@ -74,6 +77,11 @@ impl Server {
     /// All keys.
     pub fn key_count(&self) -> u64 {
         self.keys.values().sum()
+    }
+
+    /// Those keys of a database that expire.
+    pub fn expiring(&self, database: u32) -> u64 {
+        self.expiring.get(&database).copied().unwrap_or(0)
     }
 
     /// About the bytes of the data, as the server holds them in memory.
@@ -114,10 +122,10 @@ fn rdb_version(connection: &mut Connection) -> Result<Option<u16>> {
     Ok(footer.map(|footer| u16::from_le_bytes([footer[0], footer[1]])))
 }
 
-/// `db0:keys=1,expires=0,avg_ttl=0`, of each database that has keys.
-fn keys(info: &BTreeMap<String, String>) -> BTreeMap<u32, u64> {
+/// A number of each database that has keys, out of `db0:keys=1,expires=0,avg_ttl=0`.
+fn keyspace(info: &BTreeMap<String, String>, name: &str) -> BTreeMap<u32, u64> {
     let databases =
         info.iter().filter_map(|(name, value)| Some((name.strip_prefix("db")?.parse().ok()?, value)));
-    let keys = |value: &str| value.split(',').find_map(|part| part.strip_prefix("keys=")?.parse().ok());
-    databases.map(|(number, value)| (number, keys(value).unwrap_or(1))).collect()
+    let number = |value: &str| value.split(',').find_map(|part| part.strip_prefix(name)?.parse().ok());
+    databases.map(|(database, value)| (database, number(value).unwrap_or(1))).collect()
 }

@@ -6,6 +6,7 @@ use windlass_plugin_api::{Context, Error, ErrorKind, RestoreMode, RestoreOptions
 
 use crate::address::Address;
 use crate::connection::Connection;
+use crate::leftovers;
 use crate::options::Options;
 use crate::rdb::Header;
 use crate::resp::Reply;
@@ -51,7 +52,7 @@ impl Plan {
             return in_place("the stream doesn't say which databases it holds");
         };
         if server.is_cluster() {
-            return in_place("a node of a cluster has one database");
+            return in_place("a node of a cluster can't swap databases");
         }
         let limit = server.number("maxmemory").unwrap_or(0);
         let needed = server.number("used_memory").unwrap_or(0) + data_bytes(how);
@@ -129,19 +130,23 @@ fn empty_databases(server: &Server, connection: &mut Connection) -> Result<Vec<u
 pub fn target(cx: &Context, options: &Options, how: &RestoreOptions) -> Result<Target> {
     accept(how)?;
     let mut connection = Connection::open(cx, options)?;
-    let server = Server::ask(&mut connection)?;
+    let mut server = Server::ask(&mut connection)?;
     may_be_written(&server)?;
+    let leftovers = leftovers::find(&mut connection, &server)?;
+    leftovers::set_aside(&leftovers, &mut server)?;
     let recorded = how.contents.as_ref().and_then(|contents| contents.versions.get("rdb")?.parse().ok());
     if let Some(version) = recorded {
         Header { is_valkey: false, version }.fits(server.rdb_version, &server.name())?;
     }
     let plan = Plan::of(options, &server, &mut connection, how)?;
+    let mut effects = leftovers::effects(&leftovers);
+    effects.extend(plan.effects(&server, how));
     Ok(Target {
         place: place(&server, options)?,
         empty: server.is_empty(),
         size_bytes: server.data_bytes().filter(|_| !server.is_empty()),
         sessions: sessions(&mut connection)?,
-        effects: plan.effects(&server, how),
+        effects,
         atomic: matches!(plan, Plan::Staged { .. }),
         ..Target::default()
     })

@@ -74,8 +74,8 @@ fn fails(options: &serde_json::Value, out: &Interrupted) -> Error {
 
 #[test]
 fn a_server_that_dies_on_the_way_is_a_failed_backup() {
-    for diskless in [true, false] {
-        let server = Arc::new(redis());
+    for (server, diskless) in [(redis(), true), (redis(), false), (common::valkey(), true)] {
+        let server = Arc::new(server);
         fill_with_much(&server);
         let killed = server.clone();
         let error = fails(
@@ -89,31 +89,43 @@ fn a_server_that_dies_on_the_way_is_a_failed_backup() {
 
 #[test]
 fn a_storage_that_is_slower_than_repl_timeout_is_named() {
-    let server = Arc::new(redis());
-    fill_with_much(&server);
-    server.cli(&["CONFIG", "SET", "repl-timeout", "1"]);
-    let watched = server.clone();
-    let wait = move || {
-        let started = Instant::now();
-        while !watched.cli(&["INFO", "replication"]).contains("connected_slaves:0") {
-            assert!(started.elapsed() < Duration::from_secs(60), "the server was patient");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    };
-    let error = fails(&options(&server), &Interrupted::by(wait));
-    let text = error.to_string();
-    assert!(
-        text.contains("the storage once took no bytes") && text.contains("`repl-timeout` is `1`"),
-        "{text}"
-    );
-    assert!(text.contains("`client-output-buffer-limit`"), "{text}");
-    assert!(error.hint.unwrap().contains("diskless = false"));
+    for server in [redis(), common::valkey()] {
+        let server = Arc::new(server);
+        fill_with_much(&server);
+        server.cli(&["CONFIG", "SET", "repl-timeout", "1"]);
+        let watched = server.clone();
+        let wait = move || {
+            let started = Instant::now();
+            while !watched.cli(&["INFO", "replication"]).contains("connected_slaves:0") {
+                assert!(started.elapsed() < Duration::from_secs(60), "the server was patient");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        };
+        let error = fails(&options(&server), &Interrupted::by(wait));
+        let text = error.to_string();
+        assert!(
+            text.contains("the storage once took no bytes") && text.contains("`repl-timeout` is `1`"),
+            "{text}"
+        );
+        assert!(text.contains("`client-output-buffer-limit`"), "{text}");
+        assert!(error.hint.unwrap().contains("diskless = false"));
+    }
+}
+
+#[test]
+fn a_server_that_writes_no_checksum_is_warned_of() {
+    let server = Server::start_with(&[AT_ONCE[0], AT_ONCE[1], "--rdbchecksum", "no"]);
+    fill(&server);
+    let (_, contents) = backup(&options(&server)).unwrap();
+    assert!(contents.warnings.iter().any(|warning| warning.contains("no checksum")), "{contents:?}");
+    let (_, contents) = backup(&options(&redis())).unwrap();
+    assert_eq!(contents.warnings, Vec::<String>::new());
 }
 
 #[test]
 fn writes_during_a_backup_do_not_meet_the_output_buffer_limit() {
-    for diskless in [true, false] {
-        let server = Arc::new(redis());
+    for (server, diskless) in [(redis(), true), (redis(), false), (common::valkey(), true)] {
+        let server = Arc::new(server);
         fill_with_much(&server);
         server.cli(&["CONFIG", "SET", "client-output-buffer-limit", "replica 1mb 1mb 1"]);
         let writer = server.clone();

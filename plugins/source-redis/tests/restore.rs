@@ -5,14 +5,12 @@ mod common;
 mod fake;
 
 use std::fs;
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use common::{assert_same, backup, fill, fingerprint, options, redis, restore, restore_as, valkey};
 use serde_json::json;
-use windlass_plugin_api::{Contents, Error, ErrorKind, Inputs, Reader, RestoreMode, Source, StreamInfo};
-use windlass_source_redis::FORMAT;
+use windlass_plugin_api::{Contents, Error, ErrorKind, RestoreMode, Source};
 use windlass_test_servers::{Redis as Server, Valkey};
 use windlass_testkit::TestHost;
 
@@ -168,41 +166,6 @@ fn a_damaged_stream_leaves_no_file() {
     assert_eq!(refused.kind, ErrorKind::Refused, "{refused}");
 }
 
-/// Something that is done when half of a stream was read.
-type Deed = Box<dyn Fn() + Send + Sync>;
-
-/// One stream, and a deed in its middle, each time it is read.
-struct Interrupted {
-    bytes: Vec<u8>,
-    deed: Arc<Deed>,
-}
-
-impl Inputs for Interrupted {
-    fn streams(&self) -> Vec<(String, StreamInfo)> {
-        vec![("data".into(), StreamInfo::new(FORMAT))]
-    }
-
-    fn open(&self, _: &str) -> windlass_plugin_api::Result<Reader> {
-        let half = self.bytes.len() / 2;
-        let first = std::io::Cursor::new(self.bytes[..half].to_vec());
-        let rest = std::io::Cursor::new(self.bytes[half..].to_vec());
-        let deed = self.deed.clone();
-        Ok(Box::new(first.chain(Then(Some(deed))).chain(rest)))
-    }
-}
-
-/// Does its deed and is empty.
-struct Then(Option<Arc<Deed>>);
-
-impl Read for Then {
-    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
-        if let Some(deed) = self.0.take() {
-            deed();
-        }
-        Ok(0)
-    }
-}
-
 fn restore_with(
     to: &Server,
     taken: &(Vec<u8>, Contents),
@@ -211,7 +174,7 @@ fn restore_with(
 ) -> Error {
     let host = TestHost::new();
     let cx = host.context();
-    let input = Interrupted { bytes: taken.0.clone(), deed: Arc::new(Box::new(deed)) };
+    let input = common::Interrupted::new(taken.0.clone(), deed);
     let how = common::how(RestoreMode::Replace, with);
     common::source(&options(to), &cx).restore(&cx, &input, &how).unwrap_err()
 }

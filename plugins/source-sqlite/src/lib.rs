@@ -10,6 +10,7 @@ use windlass_plugin_api::{
     Contents, Context, Inputs, Outputs, Plugin, Probe, RestoreOptions, Restored, Result, Source, Target,
     export_plugin,
 };
+use windlass_tool::shell;
 
 mod apply;
 mod authorizer;
@@ -90,7 +91,7 @@ impl Source for Sqlite {
 
     fn by_hand(&self, _stream: &str, contents: &Contents) -> Option<String> {
         let name = self.options.path.file_name().map_or("restored.db".into(), |name| name.to_string_lossy());
-        let file = shell_word(&format!("./{name}"));
+        let file = shell::word(&format!("./{name}"));
         let recorded = contents.details.get("stream_format").and_then(|format| format.as_str());
         if recorded.unwrap_or(backup::format_of(self.options.mode)) == PAGES {
             return Some(format!("cat > {file}"));
@@ -101,24 +102,5 @@ impl Source for Sqlite {
             return Some(format!("sqlite3 -bail -cmd '.dbconfig defensive off' {file}"));
         }
         Some(format!("sqlite3 -bail {file}"))
-    }
-}
-
-/// `text` as one word of a shell.
-fn shell_word(text: &str) -> String {
-    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte)) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::shell_word;
-
-    #[test]
-    fn a_name_for_the_shell_is_quoted_where_it_must_be() {
-        assert_eq!(shell_word("./shop.db"), "./shop.db");
-        assert_eq!(shell_word("./it's a shop.db"), r"'./it'\''s a shop.db'");
     }
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::process::Launch;
-use crate::program::{installed, venv};
+use crate::process::{Launch, clean};
+use crate::program::{installed, run, venv};
 use crate::server::{At, Kind, Server};
 
 /// A single server that takes itself for the primary of a replica set. It asks for no password unless told to.
@@ -69,6 +69,17 @@ impl Mongo {
     pub fn restart_with(&self, arguments: &[&str]) {
         *self.server.kind.arguments.lock().unwrap() = owned(arguments);
         self.server.restart();
+    }
+
+    /// Runs lines of Python in which `c` is a client; what they print.
+    ///
+    /// # Panics
+    /// With the program's standard error if it fails.
+    #[track_caller]
+    pub fn python(&self, script: &str) -> String {
+        let start =
+            format!("import bson\nfrom pymongo import MongoClient\nc = MongoClient(\"{}\")\n", self.url());
+        run(clean(venv().join("bin/python3"), self.dir()).arg("-c").arg(start + script), "")
     }
 
     /// Ends it at once, and all its connections. Its data stay until this value is dropped.

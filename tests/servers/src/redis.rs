@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::process::{Launch, clean};
 use crate::program::{find, installed, run, site_packages};
-use crate::server::{At, Kind, Server};
+use crate::server::{At, Kind, Server, free_port};
 
 /// A Redis or Valkey server. It keeps nothing on disk by itself: what must outlast [`Redis::restart`] is saved first
 /// (`SAVE`).
@@ -36,7 +36,7 @@ impl Redis {
     }
 
     /// Starts one with further arguments, as `--requirepass secret`. `{port}` and `{dir}` in them stand for its port and
-    /// folder: `--port 0 --tls-port {port}`.
+    /// folder: `--port 0 --tls-port {port}`; `{other}` stands for another free port: `--cluster-port {other}`.
     #[track_caller]
     pub fn start_with(arguments: &[&str]) -> Self {
         Self::of(Installation::redis(arguments, None))
@@ -187,7 +187,10 @@ impl Kind for Installation {
             ["--unixsocket", &socket, "--dir", folder, "--save"],
             ["", "--appendonly", "no", "--daemonize", "no"],
         ];
-        let given = self.arguments.iter().map(|text| text.replace("{port}", &port).replace("{dir}", folder));
+        let other = free_port().to_string();
+        let place =
+            |text: &String| text.replace("{port}", &port).replace("{dir}", folder).replace("{other}", &other);
+        let given = self.arguments.iter().map(place);
         Launch {
             argv: own.concat().into_iter().map(str::to_owned).chain(given).collect(),
             env: Vec::new(),

@@ -141,6 +141,7 @@ impl<K: Kind> Drop for Server<K> {
     }
 }
 
-fn free_port() -> u16 {
+/// A port that is free now.
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }

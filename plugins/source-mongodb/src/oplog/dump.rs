@@ -85,7 +85,9 @@ pub(crate) async fn copy(
     let until = edge(server, -1).await?;
     reaches_back(server, since).await?;
     let find = server.client.database("local").collection::<RawDocumentBuf>("oplog.rs");
-    let find = find.find(doc! { "ts": { "$gte": since, "$lte": until } });
+    let mut wanted = doc! { "ts": { "$gte": since, "$lte": until } };
+    wanted.extend(scope.query());
+    let find = find.find(wanted);
     let mut cursor = server.ask("read the oplog", find).await?;
     let mut count = 0;
     while server.ask("read the oplog", cursor.advance()).await? {
@@ -124,6 +126,18 @@ impl Scope {
     pub(crate) fn new(databases: &[String], collections: &[Found], part: bool) -> Self {
         let names = || collections.iter().map(Found::namespace).collect();
         Self { databases: databases.to_vec(), chosen: part.then(names) }
+    }
+
+    /// What the server may leave out: on a busy one most entries are of other databases. A transaction is in `admin`.
+    fn query(&self) -> Document {
+        let [name] = &self.databases[..] else { return Document::new() };
+        let plain = |letter: char| letter.is_alphanumeric() || letter == '_' || !letter.is_ascii();
+        let escaped: String = name
+            .chars()
+            .map(|letter| if plain(letter) { letter.into() } else { format!("\\{letter}") })
+            .collect();
+        let ours = doc! { "ns": { "$regex": format!("^{escaped}\\.") } };
+        doc! { "$or": [ours, { "ns": "admin.$cmd" }, { "o.renameCollection": { "$exists": true } }] }
     }
 
     /// The entry, or what of it belongs to the backup; none if nothing does.
@@ -265,6 +279,13 @@ mod tests {
         assert!(kept(&part, &command("shop.$cmd", doc! { "create": "other" })).unwrap().is_none());
         assert!(kept(&all, &command("shop.$cmd", doc! { "create": "other" })).unwrap().is_some());
         assert!(kept(&all, &doc! { "op": "n", "ns": "", "o": { "msg": "x" } }).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_name_is_no_pattern_for_the_server() {
+        let scope = Scope { databases: vec!["a-b+(é".into()], chosen: None };
+        assert!(scope.query().to_string().contains(r"^a\-b\+\(é\."), "{}", scope.query());
+        assert!(Scope { databases: vec!["a".into(), "b".into()], chosen: None }.query().is_empty());
     }
 
     #[test]

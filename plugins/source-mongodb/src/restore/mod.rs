@@ -42,6 +42,7 @@ pub(crate) async fn restore(
     work.there = there;
     work.judge()?;
     work.sweep().await?;
+    work.sweep_users().await?;
     let result = match work.load(&mut archive).await {
         Ok(()) => work.put_in_place(input).await,
         Err(error) => Err(error),
@@ -75,6 +76,8 @@ struct Work<'a> {
     there: Vec<Found>,
     /// What was made and must go if the restore fails: database and name.
     made: Vec<(String, String)>,
+    /// Names that collections which are moved out of the way can't get.
+    taken: Vec<String>,
     /// What of before was moved out of the way.
     moved: Vec<swap::Moved>,
     /// Load into collections of other names, to be renamed.
@@ -108,6 +111,7 @@ impl<'a> Work<'a> {
             users: users::Found::default(),
             there: Vec::new(),
             made: Vec::new(),
+            taken: Vec::new(),
             moved: Vec::new(),
             beside: how.mode == RestoreMode::Replace,
             again: None,
@@ -157,14 +161,28 @@ impl<'a> Work<'a> {
             for one in catalog::collections(self.server, &db).await? {
                 let name = one.namespace();
                 if one.name.starts_with(BEFORE) {
-                    self.notes
-                        .push(format!("`{name}` holds what a restore had moved away when it was ended"));
+                    self.taken.push(one.name.clone());
+                    self.notes.push(format!("`{name}` holds what an earlier restore had moved away"));
                 } else if one.name.starts_with(STAGING) && self.beside {
                     self.drop(&db, &one.name).await?;
                     self.notes.push(format!("removed `{name}`, left by a restore that was ended"));
                 } else if one.name.starts_with(STAGING) {
                     self.notes.push(format!("`{name}` was left by a restore that was ended: drop it"));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Passwords that a killed restore has left where the server was to take them from.
+    async fn sweep_users(&mut self) -> Result<()> {
+        if !self.options.users {
+            return Ok(());
+        }
+        for one in catalog::collections(self.server, "admin").await? {
+            if users::is_ours(&one.name, self.server.database.as_deref()) {
+                self.drop("admin", &one.name).await?;
+                self.notes.push(format!("removed `admin.{}`, left by a restore that was ended", one.name));
             }
         }
         Ok(())

@@ -70,12 +70,15 @@ impl Work<'_> {
 
     /// The name of an old collection until the new one is in its place.
     fn aside(&self, one: &Found) -> String {
-        let name = format!("{BEFORE}{}-{}", self.how.snapshot, one.name);
+        let start = format!("{BEFORE}{}", self.how.snapshot);
         // The longest that servers take, database included.
-        match one.db.len() + 1 + name.len() > 250 {
-            true => format!("{BEFORE}{}-{}", self.how.snapshot, self.moved.len()),
-            false => name,
-        }
+        let long = one.db.len() + start.len() + one.name.len() > 240;
+        let name = if long { self.moved.len().to_string() } else { one.name.clone() };
+        let mut names = (1..).map(|count| match count {
+            1 => format!("{start}-{name}"),
+            _ => format!("{start}-{count}-{name}"),
+        });
+        names.find(|name| !self.taken.contains(name)).unwrap_or_default()
     }
 
     /// Renames all that was loaded; what that doesn't work for is loaded again in its place.

@@ -1,6 +1,10 @@
 //! What the tests share: two servers, databases on them, and how a backup and a restore are called.
 #![allow(dead_code)]
 
+pub mod archives;
+pub mod hooked;
+pub mod proxy;
+
 use std::fmt::Write as _;
 use std::io::Read;
 use std::sync::OnceLock;
@@ -43,6 +47,25 @@ impl Side {
         self.runtime.block_on(async { self.client.database(db).run_command(command).await }).unwrap()
     }
 
+    /// Runs a command that may fail.
+    pub fn try_run(&self, db: &str, command: Document) -> mongodb::error::Result<Document> {
+        self.runtime.block_on(async { self.client.database(db).run_command(command).await })
+    }
+
+    /// Puts `first` into the place of the document with its `_id` in one collection and inserts `second` into another, in one
+    /// transaction.
+    pub fn together(&self, db: &str, first: (&str, Document), second: (&str, Document)) {
+        let (db, (from, first), (to, second)) = (self.client.database(db), first, second);
+        self.runtime.block_on(async {
+            let mut session = self.client.start_session().await.unwrap();
+            session.start_transaction().await.unwrap();
+            let id = doc! { "_id": first.get("_id").unwrap().clone() };
+            db.collection(from).replace_one(id, first).session(&mut session).await.unwrap();
+            db.collection(to).insert_one(second).session(&mut session).await.unwrap();
+            session.commit_transaction().await.unwrap();
+        });
+    }
+
     /// Inserts documents, as bytes where they come out of an archive.
     pub fn insert(&self, db: &str, name: &str, documents: &[Document]) {
         let documents: Vec<_> = documents.iter().map(|one| RawDocumentBuf::try_from(one).unwrap()).collect();
@@ -65,6 +88,11 @@ impl Side {
             }
             found
         })
+    }
+
+    /// The documents of a collection.
+    pub fn read(&self, db: &str, name: &str) -> Vec<Document> {
+        self.documents(db, name).iter().map(|one| Document::from_reader(&one[..]).unwrap()).collect()
     }
 
     fn all(&self, db: &str, command: Document) -> Vec<Document> {

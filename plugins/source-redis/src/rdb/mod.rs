@@ -15,6 +15,8 @@ use windlass_plugin_api::{Error, ErrorKind, Result};
 pub use input::Input;
 pub use records::{Key, Record, Records, payload, shown};
 
+use crate::slots::Slots;
+
 /// The first bytes: nine, for both makers.
 pub const HEADER_BYTES: usize = 9;
 
@@ -73,6 +75,8 @@ pub struct Summary {
     pub keys: Vec<(u32, u64)>,
     /// Libraries of functions.
     pub functions: u64,
+    /// The slots that the keys have in a cluster.
+    pub slots: Slots,
     /// What isn't restored, one line each.
     pub left_out: Vec<String>,
 }
@@ -81,10 +85,13 @@ impl Summary {
     /// Counts `record`.
     pub fn count(&mut self, record: &Record) {
         match record {
-            Record::Key(key) => match self.keys.last_mut() {
-                Some((database, keys)) if *database == key.database => *keys += 1,
-                _ => self.keys.push((key.database, 1)),
-            },
+            Record::Key(key) => {
+                self.slots.add_key(&key.name);
+                match self.keys.last_mut() {
+                    Some((database, keys)) if *database == key.database => *keys += 1,
+                    _ => self.keys.push((key.database, 1)),
+                }
+            }
             Record::Function(_) => self.functions += 1,
             Record::LeftOut(what) if !self.left_out.contains(what) => self.left_out.push(what.clone()),
             _ => {}

@@ -6,6 +6,7 @@ use windlass_plugin_api::{During, Error, ErrorKind, Result};
 
 use super::checksum::{self, END};
 use super::{Header, Input, strings, values};
+use crate::ledger;
 
 /// What stands in an RDB.
 #[derive(Debug)]
@@ -14,7 +15,7 @@ pub enum Record {
     Key(Key),
     /// A library of functions, as it stands in the RDB with its operation code in front.
     Function(Vec<u8>),
-    /// A fact about the server: `redis-ver`, `ctime`, `used-mem`.
+    /// A fact about the server: `redis-ver`, `ctime`, `used-mem`. Or the mark of a restore that went on meanwhile.
     Fact,
     /// What a restore passes over.
     LeftOut(String),
@@ -119,7 +120,10 @@ impl<R: Read> Records<R> {
                     return Err(Error::new(ErrorKind::Unsupported, text)
                         .hint("Set `rdb_file`, and start a server on that."));
                 }
-                kind => return self.key(kind).map(|key| Some(Record::Key(key))),
+                kind => {
+                    let key = self.key(kind)?;
+                    return Ok(Some(if ledger::is_mark(&key) { Record::Fact } else { Record::Key(key) }));
+                }
             }
         }
     }

@@ -2,11 +2,15 @@
 #![allow(dead_code)]
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use windlass_plugin_api::{
-    Contents, Context, Plugin, RestoreMode, RestoreOptions, Restored, Result, Source, StreamInfo, Target,
+    Contents, Context, Inputs, Plugin, Reader, RestoreMode, RestoreOptions, Restored, Result, Source,
+    StreamInfo, Target,
 };
 use windlass_source_redis::{FORMAT, Options, Redis};
 use windlass_test_servers::{Redis as Server, Valkey};
@@ -260,6 +264,48 @@ pub fn leftovers(folder: &Path) -> Vec<String> {
     names.filter(|name| name.starts_with(".windlass")).collect()
 }
 
+/// Something that is done when half of a stream was read.
+type Deed = Box<dyn Fn() + Send + Sync>;
+
+/// One stream, and a deed in its middle, each time it is read.
+pub struct Interrupted {
+    bytes: Vec<u8>,
+    deed: Arc<Deed>,
+}
+
+impl Interrupted {
+    /// `deed` is done when half of `bytes` was read.
+    pub fn new(bytes: Vec<u8>, deed: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { bytes, deed: Arc::new(Box::new(deed)) }
+    }
+}
+
+impl Inputs for Interrupted {
+    fn streams(&self) -> Vec<(String, StreamInfo)> {
+        vec![("data".into(), StreamInfo::new(FORMAT))]
+    }
+
+    fn open(&self, _: &str) -> Result<Reader> {
+        let half = self.bytes.len() / 2;
+        let first = std::io::Cursor::new(self.bytes[..half].to_vec());
+        let rest = std::io::Cursor::new(self.bytes[half..].to_vec());
+        let deed = self.deed.clone();
+        Ok(Box::new(first.chain(Then(Some(deed))).chain(rest)))
+    }
+}
+
+/// Does its deed and is empty.
+struct Then(Option<Arc<Deed>>);
+
+impl Read for Then {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        if let Some(deed) = self.0.take() {
+            deed();
+        }
+        Ok(0)
+    }
+}
+
 /// Two fingerprints are the same; otherwise the lines that differ are shown.
 #[track_caller]
 pub fn assert_same(got: &str, wanted: &str) {
@@ -272,6 +318,16 @@ pub fn assert_same(got: &str, wanted: &str) {
     };
     if got != wanted {
         panic!("got {:#?}\nwanted {:#?}", not_in(wanted, got), not_in(got, wanted));
+    }
+}
+
+/// Waits until `condition` holds, for what no event tells; fails if it doesn't within half a minute.
+#[track_caller]
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < end, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

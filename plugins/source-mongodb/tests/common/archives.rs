@@ -1,0 +1,49 @@
+//! Archives made by hand, for what no server of the tests writes.
+
+use bson::{Document, doc};
+use crc::{CRC_64_XZ, Crc};
+
+/// One collection of an archive.
+pub struct Part {
+    pub db: &'static str,
+    pub collection: &'static str,
+    /// Extended JSON, or nothing.
+    pub metadata: &'static str,
+    pub documents: Vec<Document>,
+}
+
+/// A collection without options or indexes.
+pub fn part(db: &'static str, collection: &'static str, documents: Vec<Document>) -> Part {
+    Part { db, collection, metadata: "", documents }
+}
+
+/// The oplog of an archive.
+pub fn oplog(entries: Vec<Document>) -> Part {
+    part("", "oplog", entries)
+}
+
+/// An archive of these.
+pub fn archive(parts: &[Part]) -> Vec<u8> {
+    let bytes = |document: &Document| document.to_vec().unwrap();
+    let mut out = 0x8199_e26d_u32.to_le_bytes().to_vec();
+    out.extend(bytes(&doc! {
+        "concurrent_collections": 1, "version": "0.1", "server_version": "8.0.1", "tool_version": "100.10.0",
+    }));
+    for one in parts {
+        let kind = if one.db.is_empty() { "" } else { "collection" };
+        out.extend(bytes(&doc! {
+            "db": one.db, "collection": one.collection, "metadata": one.metadata, "size": 0, "type": kind,
+        }));
+    }
+    out.extend([0xff; 4]);
+    for one in parts {
+        let documents: Vec<_> = one.documents.iter().flat_map(bytes).collect();
+        let crc = Crc::<u64>::new(&CRC_64_XZ).checksum(&documents).cast_signed();
+        let header = |end: bool| {
+            let crc = if end { crc } else { 0 };
+            bytes(&doc! { "db": one.db, "collection": one.collection, "EOF": end, "CRC": crc })
+        };
+        out.extend([header(false), documents, vec![0xff; 4], header(true), vec![0xff; 4]].concat());
+    }
+    out
+}
