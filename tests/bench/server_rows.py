@@ -5,8 +5,8 @@ How a server is started and filled stands in servers.py; the other rows, in rows
 
 from collections.abc import Callable, Iterator
 
-from measure import Side
-from rows import MIB, Bench, Row
+from measure import Side, run
+from rows import MIB, Bench, Row, both
 from servers import Server, fill_mariadb, fill_postgres, fill_redis, serve
 
 # Of host and plugins; the database's own programs aren't in it unless they take more.
@@ -51,7 +51,7 @@ def postgres(bench: Bench, server: Server) -> Iterator[Row]:
         bench.backup("postgres-parallel-zstd", parallel, ZSTD),
         with_zstd,
     )
-    yield from postgres_restores(bench, server)
+    yield from postgres_restores(bench, server, by_hand, in_jobs)
     yield row(
         "postgres-django-z",
         f"{what}, compressed (zstd 3 against `-z`)",
@@ -61,7 +61,7 @@ def postgres(bench: Bench, server: Server) -> Iterator[Row]:
     )
 
 
-def postgres_restores(bench: Bench, server: Server) -> Iterator[Row]:
+def postgres_restores(bench: Bench, server: Server, by_hand: Side, folder: Side) -> Iterator[Row]:
     psql = [*server.postgres_program("psql"), "-X", "-q", "-d", "postgres"]
 
     def empty() -> None:
@@ -69,14 +69,14 @@ def postgres_restores(bench: Bench, server: Server) -> Iterator[Row]:
         server.run([*psql, "-c", "create database copy"])
 
     load = [*server.postgres_program("pg_restore"), "--exit-on-error", "-d", "copy"]
-    piped = [["zstd", "-dcq", str(bench.out / "by-hand.pg.zst")], load]
-    in_jobs = [[*load, "-j2", str(bench.out / "by-hand.d")]]
+    piped = [["zstd", "-dcq", str(by_hand.stored)], load]
+    in_jobs = [[*load, "-j2", str(folder.stored)]]
     what, target = "PostgreSQL, 500 MB", "stored with zstd 3 → an empty database"
     yield row(
         "postgres-restore",
         f"{what}, {target}",
         restored(bench, "postgres-zstd", empty),
-        Side("zstd -d | pg_restore", [piped], empty, env=server.environment()),
+        Side("zstd -d | pg_restore", [piped], both(made(by_hand), empty), env=server.environment()),
         1.0,
         slow=2,
     )
@@ -84,7 +84,7 @@ def postgres_restores(bench: Bench, server: Server) -> Iterator[Row]:
         "postgres-parallel-restore",
         f'{what}, `format = "parallel"`, {target}',
         restored(bench, "postgres-parallel-zstd", empty),
-        Side("pg_restore -j2 of a folder", [in_jobs], empty, env=server.environment()),
+        Side("pg_restore -j2 of a folder", [in_jobs], both(made(folder), empty), env=server.environment()),
         slow=2,
     )
 
@@ -100,8 +100,9 @@ def mariadb(bench: Bench, server: Server) -> Iterator[Row]:
     def empty() -> None:
         server.run([*client, "-e", "drop database if exists copy; create database copy"])
 
-    decode = ["zstd", "-dcq", str(bench.out / "by-hand.sql.zst")]
-    load = Side("zstd -d | mariadb", [[decode, [*client, "copy"]]], empty, env=server.environment())
+    decode = ["zstd", "-dcq", str(by_hand.stored)]
+    prepare = both(made(by_hand), empty)
+    load = Side("zstd -d | mariadb", [[decode, [*client, "copy"]]], prepare, env=server.environment())
     yield row(
         "mariadb-restore",
         f"{what}, stored with zstd 3 → an empty database",
@@ -134,13 +135,18 @@ def piped(bench: Bench, server: Server, label: str, output: str, work: list[list
 
 
 def restored(bench: Bench, name: str, empty: Callable[[], None]) -> Side:
-    made = bench.having(name)
+    work = [[bench.argv("restore", name, "--set", "database=copy", "--yes")]]
+    return Side("windlass restore", work, both(bench.having(name), empty))
+
+
+def made(side: Side) -> Callable[[], None]:
+    """Sees to it that what the side makes is there."""
 
     def prepare() -> None:
-        made()
-        empty()
+        if not side.stored.exists():
+            run(side)
 
-    return Side("windlass restore", [[bench.argv("restore", name, "--set", "database=copy", "--yes")]], prepare)
+    return prepare
 
 
 def django(bench: Bench, server: Server) -> Side:
