@@ -3,11 +3,13 @@
 //! - [`conformance!`] is one suite for each kind of plugin. It goes through the same boundary as the host does, inside the
 //!   test's own process: a file of a few lines proves what every plugin must stand.
 //! - [`Memory`] is the reference storage; [`Faulty`] makes any storage fail on request.
+//! - [`codec`] is for filters: the codec's own program on the other side, and the peak of memory.
 //! - [`host`], [`streams`] and [`noise`] are what the suites are built of, for a plugin's own tests: a host whose run can be
 //!   cancelled, places to back up to and to restore from that fail where they are told to, and bytes that don't compress.
 //!
 //! The crate is a test dependency only: no plugin and no host links it.
 
+pub mod codec;
 pub mod conformance;
 pub mod description;
 pub mod faulty;

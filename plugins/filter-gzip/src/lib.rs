@@ -7,15 +7,16 @@
 mod compress;
 mod decode;
 mod encode;
-mod workers;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use windlass_plugin_api::{Context, Error, ErrorKind, Filter, Plugin, Reader, Result, Sink, export_plugin};
+use windlass_codec::{BlockEncoder, Shape, threads, within};
+use windlass_plugin_api::{Context, Filter, Plugin, Reader, Result, Sink, export_plugin};
 
+use compress::{BLOCK_BYTES, DICTIONARY_BYTES};
 use decode::Decoder;
-use encode::Encoder;
+use encode::Member;
 
 export_plugin! {
     filter Gzip {
@@ -60,22 +61,22 @@ impl Plugin for Gzip {
     type Options = Options;
 
     fn new(options: Options, _: &Context) -> Result<Self> {
-        let refuse = |what: String| Err(Error::new(ErrorKind::Config, what));
-        if options.level > 9 {
-            return refuse(format!("level `{}` isn't between 0 and 9", options.level));
-        }
-        let threads = match options.threads {
-            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(USUAL_THREADS)),
-            threads @ 1..=64 => threads as usize,
-            threads => return refuse(format!("threads `{threads}` is more than 64")),
-        };
-        Ok(Self { level: options.level, threads })
+        Ok(Self {
+            level: within("level", options.level, 0..=9)?,
+            threads: threads(options.threads, USUAL_THREADS)?,
+        })
     }
 }
 
 impl Filter for Gzip {
     fn encode(&self, _: &Context, _: &str, next: Box<dyn Sink>) -> Result<Box<dyn Sink>> {
-        Ok(Box::new(Encoder::new(self.level, self.threads, next)))
+        let shape = Shape {
+            name: "windlass-gzip",
+            block_bytes: BLOCK_BYTES,
+            history_bytes: DICTIONARY_BYTES,
+            threads: self.threads,
+        };
+        Ok(Box::new(BlockEncoder::new(Member::new(self.level), shape, next)))
     }
 
     fn decode(&self, _: &Context, _: &str, _: &Map<String, Value>, input: Reader) -> Result<Reader> {

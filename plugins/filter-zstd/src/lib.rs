@@ -10,9 +10,10 @@ mod tuning;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use windlass_codec::{Decoder, Stepwise};
 use windlass_plugin_api::{Context, Error, ErrorKind, Filter, Plugin, Reader, Result, Sink, export_plugin};
 
-use decode::Decoder;
+use decode::Frames;
 use encode::Encoder;
 use tuning::Tuning;
 
@@ -96,7 +97,7 @@ impl Filter for Zstd {
     fn decode(&self, _: &Context, _: &str, params: &Map<String, Value>, input: Reader) -> Result<Reader> {
         let recorded = recorded_window_log(params)?.unwrap_or_default();
         let limit = USUAL_WINDOW_LOG.max(recorded).max(self.long.unwrap_or_default());
-        Ok(Box::new(Decoder::new(limit, input)?))
+        Ok(Box::new(Decoder::new(Stepwise(Frames::new(limit)?), input)))
     }
 
     fn by_hand(&self) -> Option<String> {

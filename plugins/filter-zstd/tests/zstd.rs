@@ -1,88 +1,36 @@
 //! What only this filter must stand: the `zstd` program on the other side, frames of others, bombs, memory.
 
 use std::io::{Read, Write};
-use std::process::{Command, Stdio};
 
 use serde_json::{Map, Value, json};
 use windlass_filter_zstd::Zstd;
-use windlass_plugin_api::{Context, Error, ErrorKind, Filter, Finished, Plugin, Result, Sink};
+use windlass_plugin_api::{Context, ErrorKind, Filter, Plugin};
+use windlass_testkit::codec::{decode_with as decode, dump, encode, encode_much, filter, peaks_below, piped};
 use windlass_testkit::noise::noise;
 use windlass_testkit::streams::TestSink;
 
 fn zstd(options: Value) -> Zstd {
-    Zstd::new(serde_json::from_value(options).unwrap(), &Context::default()).unwrap()
-}
-
-fn encode(filter: &Zstd, plain: &[u8]) -> (Vec<u8>, Finished) {
-    let (next, view) = TestSink::new();
-    let mut sink = filter.encode(&Context::default(), "data", Box::new(next)).unwrap();
-    sink.write_all(plain).unwrap();
-    let finished = sink.finish().unwrap();
-    (view.seen().bytes, finished)
-}
-
-fn decode(filter: &Zstd, params: &Map<String, Value>, stored: &[u8]) -> Result<Vec<u8>> {
-    let input = Box::new(std::io::Cursor::new(stored.to_vec()));
-    let mut plain = Vec::new();
-    filter
-        .decode(&Context::default(), "data", params, input)?
-        .read_to_end(&mut plain)
-        .map_err(Error::from)?;
-    Ok(plain)
-}
-
-/// Text that compresses, with noise in between.
-fn sample(length: usize) -> Vec<u8> {
-    let noise = noise(9, 64 * 1024);
-    let mut bytes = Vec::with_capacity(length + noise.len());
-    let mut line = 0;
-    while bytes.len() < length {
-        writeln!(bytes, "INSERT INTO orders VALUES({line}, 'customer {}', {});", line * 7 % 1000, line * 13)
-            .unwrap();
-        line += 1;
-        if line % 4000 == 0 {
-            bytes.extend_from_slice(&noise);
-        }
-    }
-    bytes.truncate(length);
-    bytes
-}
-
-/// Runs `command` over `input`; `None` where the program isn't installed.
-fn piped(command: &str, input: Vec<u8>) -> Option<Vec<u8>> {
-    Command::new("zstd").arg("--version").stdout(Stdio::null()).status().ok()?;
-    let mut child = Command::new("sh")
-        .args(["-c", command])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || stdin.write_all(&input));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap().unwrap();
-    assert!(output.status.success(), "`{command}` failed");
-    Some(output.stdout)
+    filter(options)
 }
 
 #[test]
 fn the_command_by_hand_decodes_what_was_encoded() {
-    let plain = sample(9_000_000);
+    let plain = dump(9_000_000);
     for options in
         [json!({}), json!({ "threads": 1, "level": 1 }), json!({ "threads": 16 }), json!({ "long": 28 })]
     {
         let filter = zstd(options.clone());
         let (stored, _) = encode(&filter, &plain);
-        let Some(decoded) = piped(&filter.by_hand().unwrap(), stored) else { return };
+        let decoded = piped(&filter.by_hand().unwrap(), stored);
         assert!(decoded == plain, "{options}: other bytes came back");
     }
 }
 
 #[test]
 fn what_the_zstd_program_wrote_is_decoded() {
-    let plain = sample(9_000_000);
+    let plain = dump(9_000_000);
     for command in ["zstd -c", "zstd -12 -T2 -c", "zstd --long=27 -c", "zstd --no-check -1 -c"] {
-        let Some(stored) = piped(command, plain.clone()) else { return };
+        let stored = piped(command, plain.clone());
         assert!(
             decode(&zstd(json!({})), &Map::new(), &stored).unwrap() == plain,
             "{command}: other bytes came back"
@@ -94,7 +42,7 @@ fn what_the_zstd_program_wrote_is_decoded() {
 fn several_frames_and_skippable_ones_are_read_as_one_stream() {
     let filter = zstd(json!({}));
     let skippable = [&0x184D_2A53_u32.to_le_bytes()[..], &5_u32.to_le_bytes(), b"notes"].concat();
-    let parts = [sample(300_000), Vec::new(), sample(1)];
+    let parts = [dump(300_000), Vec::new(), dump(1)];
     let mut stored = skippable.clone();
     for part in &parts {
         stored.extend(encode(&filter, part).0);
@@ -122,14 +70,14 @@ fn a_flipped_bit_is_found_by_the_checksum() {
 #[test]
 fn a_window_beyond_the_usual_is_read_only_where_it_was_recorded_or_set() {
     let long = zstd(json!({ "long": 28, "threads": 1 }));
-    let (stored, finished) = encode(&long, &sample(200_000));
+    let (stored, finished) = encode(&long, &dump(200_000));
     assert_eq!(finished.params["window_log"], 28);
     let usual = zstd(json!({}));
     let error = decode(&usual, &Map::new(), &stored).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Damaged);
     assert!(error.hint.unwrap().contains("`long`"));
-    assert!(decode(&usual, &finished.params, &stored).unwrap() == sample(200_000), "as recorded");
-    assert!(decode(&long, &Map::new(), &stored).unwrap() == sample(200_000), "as set");
+    assert!(decode(&usual, &finished.params, &stored).unwrap() == dump(200_000), "as recorded");
+    assert!(decode(&long, &Map::new(), &stored).unwrap() == dump(200_000), "as set");
 }
 
 #[test]
@@ -156,55 +104,19 @@ fn a_flush_hands_on_all_that_was_written() {
     for length in [10, 3_000_000] {
         let (next, view) = TestSink::new();
         let mut sink = filter.encode(&Context::default(), "data", Box::new(next)).unwrap();
-        sink.write_all(&sample(length)).unwrap();
+        sink.write_all(&dump(length)).unwrap();
         sink.flush().unwrap();
         let mut plain = vec![0; length];
         let flushed = Box::new(std::io::Cursor::new(view.seen().bytes));
         let mut reader = filter.decode(&Context::default(), "data", &Map::new(), flushed).unwrap();
         reader.read_exact(&mut plain).unwrap();
-        assert!(plain == sample(length), "{length} bytes");
+        assert!(plain == dump(length), "{length} bytes");
     }
 }
 
-/// Takes bytes and forgets them.
-struct Nowhere;
-
-impl Write for Nowhere {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Sink for Nowhere {
-    fn finish(&mut self) -> Result<Finished> {
-        Ok(Finished::default())
-    }
-}
-
-/// Runs itself in a process of its own, for peak memory is a process's.
 #[test]
 fn sixteen_threads_stay_below_forty_mebibytes() {
-    const INNER: &str = "WINDLASS_TEST_MEASURE";
-    if std::env::var_os(INNER).is_none() {
-        let this = std::env::current_exe().unwrap();
-        let name = "sixteen_threads_stay_below_forty_mebibytes";
-        let status = Command::new(this).args(["--exact", name]).env(INNER, "1").status().unwrap();
-        assert!(status.success(), "see above");
-        return;
-    }
-    let piece = sample(4 * 1024 * 1024);
-    let mut sink =
-        zstd(json!({ "threads": 16 })).encode(&Context::default(), "data", Box::new(Nowhere)).unwrap();
-    for _ in 0..48 {
-        sink.write_all(&piece).unwrap();
-    }
-    sink.finish().unwrap();
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let kibibytes: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(kibibytes < 40 * 1024, "peak memory was {kibibytes} KiB");
+    peaks_below(40, "sixteen_threads_stay_below_forty_mebibytes", || {
+        encode_much(&zstd(json!({ "threads": 16 })), 192);
+    });
 }

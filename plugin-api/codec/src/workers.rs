@@ -10,42 +10,49 @@ use std::thread::{self, JoinHandle};
 
 use windlass_plugin_api::{Error, Result};
 
-use crate::compress::{Block, Compressed, Compressor};
+use crate::block::{Block, Work};
+
+/// A block that was compressed.
+pub struct Done<W: Work> {
+    pub block: Block,
+    pub output: Vec<u8>,
+    pub said: W::Said,
+}
 
 /// Where a result will arrive.
-pub struct Pending(Receiver<Result<Compressed>>);
+pub struct Pending<W: Work>(Receiver<Result<Done<W>>>);
 
-impl Pending {
+impl<W: Work> Pending<W> {
     /// Waits for it.
-    pub fn wait(self) -> Result<Compressed> {
+    pub fn wait(self) -> Result<Done<W>> {
         self.0.recv().unwrap_or_else(|_| Err(Error::failed("a thread that compresses has ended")))
     }
 }
 
-struct Job {
+struct Job<W: Work> {
     block: Block,
     output: Vec<u8>,
     is_last: bool,
-    reply: Sender<Result<Compressed>>,
+    reply: Sender<Result<Done<W>>>,
 }
 
 /// The threads of one stream.
-pub struct Workers {
-    level: u32,
+pub struct Workers<W: Work> {
+    name: &'static str,
     most: usize,
     /// Taken to end the threads.
-    jobs: Option<Sender<Job>>,
-    queue: Arc<Mutex<Receiver<Job>>>,
+    jobs: Option<Sender<Job<W>>>,
+    queue: Arc<Mutex<Receiver<Job<W>>>>,
     stopped: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Workers {
+impl<W: Work> Workers<W> {
     /// At most `most` threads; none yet.
-    pub fn new(level: u32, most: usize) -> Self {
+    pub fn new(name: &'static str, most: usize) -> Self {
         let (jobs, queue) = mpsc::channel();
         Self {
-            level,
+            name,
             most,
             jobs: Some(jobs),
             queue: Arc::new(Mutex::new(queue)),
@@ -59,17 +66,19 @@ impl Workers {
         2 * self.most
     }
 
-    /// Has `block` compressed into `output`. `pending` blocks are under way already.
+    /// Has `block` compressed into `output`. `pending` blocks are under way already; `work` is for one more thread.
     pub fn submit(
         &mut self,
+        work: impl FnOnce() -> W,
         block: Block,
-        output: Vec<u8>,
+        mut output: Vec<u8>,
         is_last: bool,
         pending: usize,
-    ) -> Result<Pending> {
+    ) -> Result<Pending<W>> {
         if self.threads.len() < self.most && self.threads.len() <= pending {
-            self.start_one()?;
+            self.start_one(work())?;
         }
+        output.clear();
         let (reply, result) = mpsc::channel();
         let job = Job { block, output, is_last, reply };
         // Can't fail: the queue's other end lives in `self`.
@@ -77,11 +86,10 @@ impl Workers {
         Ok(Pending(result))
     }
 
-    fn start_one(&mut self) -> Result<()> {
-        let (level, queue, stopped) = (self.level, self.queue.clone(), self.stopped.clone());
-        let started = thread::Builder::new()
-            .name("windlass-gzip".to_owned())
-            .spawn(move || work(level, &queue, &stopped));
+    fn start_one(&mut self, work: W) -> Result<()> {
+        let (queue, stopped) = (self.queue.clone(), self.stopped.clone());
+        let started =
+            thread::Builder::new().name(self.name.to_owned()).spawn(move || run(work, &queue, &stopped));
         match started {
             Ok(thread) => self.threads.push(thread),
             Err(error) if self.threads.is_empty() => {
@@ -94,7 +102,7 @@ impl Workers {
     }
 }
 
-impl Drop for Workers {
+impl<W: Work> Drop for Workers<W> {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::Release);
         self.jobs = None;
@@ -105,14 +113,14 @@ impl Drop for Workers {
     }
 }
 
-fn work(level: u32, queue: &Mutex<Receiver<Job>>, stopped: &AtomicBool) {
-    let mut compressor = Compressor::new(level);
+fn run<W: Work>(mut work: W, queue: &Mutex<Receiver<Job<W>>>, stopped: &AtomicBool) {
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match job {
-            Ok(job) if !stopped.load(Ordering::Acquire) => {
+            Ok(Job { block, mut output, is_last, reply }) if !stopped.load(Ordering::Acquire) => {
+                let said = work.run(&block, &mut output, is_last);
                 // Nobody waits for it after an abort.
-                let _ = job.reply.send(compressor.run(job.block, job.output, job.is_last));
+                let _ = reply.send(said.map(|said| Done { block, output, said }));
             }
             _ => return,
         }
