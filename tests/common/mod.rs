@@ -4,6 +4,7 @@
 //! inside: effects are looked at with other programs and libraries.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod by_hand;
 pub mod misbehaving;
 pub mod shop;
 pub mod skew;
