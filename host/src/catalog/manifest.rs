@@ -4,7 +4,7 @@
 //! hashes of plain bytes under encryption) isn't here but in `contents.json`, which passes through the filters.
 //! Reading trusts nothing: names and suffixes that keys are made of are checked against their patterns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use windlass_plugin_api::{Error, ErrorKind, Result};
 
+use super::applied::AppliedFilter;
 use super::hex;
 use super::snapshot::{
     CONTENTS, SnapshotId, SnapshotKey, is_host_label, is_pipeline_name, is_stream_name, is_suffix,
@@ -111,27 +112,6 @@ pub struct StreamRecord {
     pub plain_sha256: Option<String>,
 }
 
-/// A filter as it was applied to a stream.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AppliedFilter {
-    /// `windlass/zstd`.
-    pub plugin: String,
-    /// The plugin's version.
-    pub version: String,
-    /// What it appended to the object's name.
-    #[serde(default)]
-    pub suffix: String,
-    /// Whether it makes the bytes unreadable without a key.
-    #[serde(default)]
-    pub encrypts: bool,
-    /// Short fingerprints of whom it was encrypted to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub recipients: Vec<String>,
-    /// What its encoder wants its decoder to know.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub params: Map<String, Value>,
-}
-
 /// An object that passes no filter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObjectRecord {
@@ -221,7 +201,7 @@ impl Manifest {
         if self.restore_txt.name != super::snapshot::RESTORE_TXT {
             return Err("the instructions have a wrong name".to_owned());
         }
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for stream in &self.streams {
             if !is_stream_name(&stream.name) {
                 return Err(format!("`{}` isn't a stream name", stream.name));

@@ -3,14 +3,16 @@
 //! It loads no plugin but the storage's, writes nothing, and believes nothing that it hasn't checked: keys are computed
 //! from names that match a pattern, never read from a manifest.
 
+mod applied;
 pub mod item;
 pub mod list;
 pub mod manifest;
 pub mod reference;
 pub mod snapshot;
 
+pub use applied::AppliedFilter;
 pub use list::{Catalog, Found};
-pub use manifest::{AppliedFilter, Manifest, SourceRecord, StreamRecord};
+pub use manifest::{Manifest, SourceRecord, StreamRecord};
 pub use reference::{Reference, When};
 pub use snapshot::{SnapshotId, SnapshotKey};
 

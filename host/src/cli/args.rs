@@ -166,6 +166,9 @@ pub struct List {
     /// Only ones that aren't encrypted
     #[arg(long)]
     pub plain: bool,
+    /// Only ones that this key can read: a fingerprint as `show` prints it, or a public key
+    #[arg(long, value_name = "FINGERPRINT", conflicts_with = "plain")]
+    pub encrypted_to: Option<String>,
     /// Only ones begun since then: a date, a time, or an age (`7d`)
     #[arg(long, value_name = "TIME", value_parser = since)]
     pub since: Option<jiff::Timestamp>,
@@ -229,6 +232,9 @@ pub struct Restore {
     /// Look in this storage (a name or a URL)
     #[arg(long, value_name = "STORAGE")]
     pub storage: Option<String>,
+    /// Decrypt with the private key in this file, beside those of `[decode]`; may be repeated
+    #[arg(long = "identity", value_name = "FILE")]
+    pub identities: Vec<PathBuf>,
     /// Show what would happen, write nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -249,6 +255,9 @@ pub struct Verify {
     /// Decode too, and compare with the hash of what was backed up
     #[arg(long)]
     pub full: bool,
+    /// With `--full`: decrypt with the private key in this file, beside those of `[decode]`; may be repeated
+    #[arg(long = "identity", value_name = "FILE", requires = "full")]
+    pub identities: Vec<PathBuf>,
     /// Look in this storage (a name or a URL)
     #[arg(long, value_name = "STORAGE")]
     pub storage: Option<String>,

@@ -81,6 +81,7 @@ fn fits(found: &Found, arguments: &List) -> bool {
     arguments.source_type.as_ref().is_none_or(of_type)
         && arguments.tags.iter().all(|(key, value)| manifest.tags.get(key) == Some(value))
         && (!arguments.encrypted || manifest.is_encrypted())
+        && arguments.encrypted_to.as_ref().is_none_or(|recipient| manifest.is_encrypted_to(recipient))
         && (!arguments.plain || !manifest.is_encrypted())
 }
 
@@ -110,6 +111,7 @@ fn row(found: &Found, storage: &str) -> SnapshotRow {
         filters: filters.unwrap_or_default(),
         source: manifest.map(|manifest| manifest.source.plugin.clone()),
         encrypted: manifest.map(|manifest| manifest.is_encrypted()),
+        recipients: manifest.map(|manifest| manifest.recipients()).unwrap_or_default(),
         left_out: manifest.map_or(0, |manifest| manifest.left_out),
         tags: manifest.map(|manifest| manifest.tags.clone()).unwrap_or_default(),
     }

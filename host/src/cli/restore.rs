@@ -15,7 +15,7 @@ use windlass_plugin_api::{During, Kind, RawName, Reader, RestoreMode};
 
 use super::args::{AdHoc, Mode, Restore};
 use super::ask;
-use super::session::{Session, base, item_options};
+use super::session::{Keys, Session, base, item_options};
 use crate::catalog::Manifest;
 use crate::catalog::snapshot::SnapshotId;
 use crate::config::{Located, Selection, set, set_text};
@@ -34,10 +34,10 @@ pub fn run(session: &Session, arguments: &Restore) -> Outcome<Exit> {
             .hint("Name a file: `--output FILE`."));
     }
     session.judge(Selection::Pipelines(&[]))?;
-    let engine = session.engine()?;
+    let engine = session.engine_with(Keys::of_command(&arguments.identities)?)?;
     if let Some(input) = &arguments.input {
         let request = request(session, arguments, None)?;
-        let bare = bare(session, arguments, input, &request.to)?;
+        let bare = bare(session, &engine, arguments, input, &request.to)?;
         return restore_bare(&engine, bare, &request);
     }
     let snapshot = arguments.snapshot.as_deref().unwrap_or_default();
@@ -134,13 +134,16 @@ fn readers(session: &Session, source: Option<&str>, item: Option<(&str, &str)>) 
     session.plans(&names, &AdHoc { storages: Vec::new(), filters: Vec::new() })
 }
 
-fn bare(session: &Session, arguments: &Restore, input: &Path, to: &Chosen) -> Outcome<Bare> {
-    let filters = match &arguments.decode {
+fn bare(session: &Session, engine: &Engine, arguments: &Restore, input: &Path, to: &Chosen) -> Outcome<Bare> {
+    let mut filters = match &arguments.decode {
         Some(names) => {
             names.iter().filter(|name| !name.is_empty()).map(|name| filter(session, name)).collect()
         }
         None => by_suffixes(session, input),
     }?;
+    for filter in &mut filters {
+        filter.options = (engine.decode)(&filter.info)?;
+    }
     let is_stdin = input == Path::new("-");
     let again = !is_stdin && fs::metadata(input).is_ok_and(|metadata| metadata.is_file());
     let path = input.to_owned();

@@ -1,6 +1,9 @@
 //! What the commands share: the config, the plugins, and the way from names and URLs to plans.
 
+mod keys;
 mod look;
+
+pub use keys::Keys;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -71,13 +74,14 @@ impl Session {
         Ok(())
     }
 
-    /// The engine: with the keys of `[decode]`.
+    /// The engine. Keys are those of `[decode]`, and nobody is asked for any.
     pub fn engine(&self) -> Outcome<Arc<Engine>> {
-        let mut decode = std::collections::BTreeMap::new();
-        for entry in self.config.decode.values() {
-            let chosen = self.choose(Kind::Filter, entry, &entry.plugin.value)?;
-            decode.insert(chosen.info.full_name(), chosen.options);
-        }
+        self.engine_with(Keys::default())
+    }
+
+    /// The engine of a command that decodes, with further `keys`.
+    pub fn engine_with(&self, keys: Keys) -> Outcome<Arc<Engine>> {
+        let decode = self.decode_options(keys)?;
         Ok(Arc::new(Engine {
             registry: self.registry.clone(),
             secrets: self.secrets.clone(),

@@ -3,7 +3,7 @@
 use windlass_plugin_api::Result;
 
 use super::args::Verify;
-use super::session::Session;
+use super::session::{Keys, Session};
 use crate::catalog::{Catalog, Found, Reference, When};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::verify::{Depth, verify};
@@ -16,7 +16,7 @@ pub fn run(session: &Session, arguments: &Verify) -> Outcome<Exit> {
         (_, true) => Depth::Full,
         _ => Depth::Stored,
     };
-    let engine = session.engine()?;
+    let engine = session.engine_with(Keys::of_command(&arguments.identities)?)?;
     let reference: Option<Reference> =
         arguments.snapshot.as_deref().map(|text| session.reference(text)).transpose()?;
     if let (Some(text), Some(Reference { when: When::Id(_) | When::At(_), .. })) =

@@ -50,7 +50,7 @@ pub use problem::{Problem, Problems};
 pub use retention::Retention;
 pub use schedule::Schedule;
 pub use schema::schema;
-pub use secrets::Secrets;
+pub use secrets::{Ask, Secrets};
 pub use set::{set, set_text};
 pub use show::ShownValue;
 pub use starter::starter;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use windlass_plugin_api::{Error, ErrorKind};
@@ -28,6 +28,7 @@ pub struct Secrets {
     hidden: Mutex<Vec<String>>,
     /// What commands have given so far.
     outputs: Mutex<Vec<(How, String)>>,
+    asking: Mutex<()>,
 }
 
 #[derive(Clone)]
@@ -36,7 +37,12 @@ pub(super) enum Kept {
     Literal(String),
     /// It is asked for each time.
     Elsewhere(How),
+    /// The user is asked for it, once.
+    Asked(Ask),
 }
+
+/// Asks the user for a secret.
+pub type Ask = Arc<dyn Fn() -> Result<String, Error> + Send + Sync>;
 
 impl Secrets {
     /// None yet; variables, and relative paths that stand in no file, are `env`'s.
@@ -47,6 +53,7 @@ impl Secrets {
             kept: Mutex::default(),
             hidden: Mutex::default(),
             outputs: Mutex::default(),
+            asking: Mutex::default(),
         }
     }
 
@@ -57,6 +64,7 @@ impl Secrets {
         let value = match kept {
             None => return Err(Error::new(ErrorKind::NotFound, format!("there is no secret `{name}`"))),
             Some(Kept::Literal(value)) => return Ok(value),
+            Some(Kept::Asked(ask)) => return self.asked(name, &ask),
             Some(Kept::Elsewhere(how)) => {
                 let value = how
                     .get(&self.env, self.command_limit)
@@ -66,6 +74,22 @@ impl Secrets {
             }
         };
         self.hide(&value);
+        Ok(value)
+    }
+
+    /// Keeps a secret that the user is asked for when it is needed, and then never again.
+    pub fn keep_asked(&self, name: &str, ask: Ask) {
+        lock(&self.kept).entry(name.to_owned()).or_insert(Kept::Asked(ask));
+    }
+
+    fn asked(&self, name: &str, ask: &Ask) -> Result<String, Error> {
+        // Held while the user types: two threads that need it are one question.
+        let _asking = lock(&self.asking);
+        if let Some(Kept::Literal(value)) = lock(&self.kept).get(name) {
+            return Ok(value.clone());
+        }
+        let value = ask()?;
+        self.keep(name.to_owned(), Kept::Literal(value.clone()));
         Ok(value)
     }
 
@@ -180,6 +204,23 @@ mod tests {
         );
         secrets.hide("-----BEGIN KEY-----\nMIIEvQIBADAN\n-----END KEY-----");
         assert_eq!(secrets.redact("line MIIEvQIBADAN here"), "line … here");
+    }
+
+    #[test]
+    fn the_user_is_asked_once_and_the_answer_is_hidden() {
+        let secrets = Secrets::default();
+        let asked = Arc::new(Mutex::new(0));
+        for _ in 0..2 {
+            let asked = asked.clone();
+            let ask = move || {
+                *lock(&asked) += 1;
+                Ok("hunter2".to_owned())
+            };
+            secrets.keep_asked("passphrase", Arc::new(ask));
+            assert_eq!(secrets.reveal("passphrase").unwrap(), "hunter2");
+        }
+        assert_eq!(*lock(&asked), 1);
+        assert_eq!(secrets.redact("a hunter2"), "a …");
     }
 
     #[test]

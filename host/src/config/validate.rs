@@ -49,6 +49,12 @@ impl Config {
         problems.into_result()
     }
 
+    /// Judges `[decode]` but for references: those ask for keys, which only a restore needs.
+    pub fn validate_decode(&self, known: &dyn Known) -> Result<Vec<Problem>, Problems> {
+        let found = self.decode.values().flat_map(|entry| examine(entry, known, None).problems);
+        found.collect::<Problems>().into_result()
+    }
+
     /// The options document for the plugin of `entry`: references resolved and converted to the schema's types, old names
     /// replaced, paths (`"format": "path"` in the schema, also of list items) absolute, and each secret
     /// (`"format": "secret"`) replaced by `{"$secret": "<name_prefix>.<option>"}`, which `secrets` can reveal.

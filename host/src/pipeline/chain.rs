@@ -90,7 +90,7 @@ pub fn decoders(
     for stacked in filters.iter().rev() {
         let decoder = stacked
             .filter
-            .decode(cx, stream, &stacked.applied.params, reader)
+            .decode(cx, stream, &stacked.applied.decoder_params(), reader)
             .inspect_err(|error| faults.note(&stacked.stage, error))?;
         let watched = Box::new(Watched::new(decoder, &stacked.stage, faults));
         reader = Box::new(ReadHop::new(watched, &stacked.applied.plugin)?);

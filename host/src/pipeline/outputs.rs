@@ -214,7 +214,7 @@ impl Stream {
             .filters
             .iter()
             .zip(params)
-            .map(|(stacked, params)| AppliedFilter { params, ..stacked.applied.clone() })
+            .map(|(stacked, params)| stacked.applied.clone().recorded(params))
             .collect();
         let encrypted = filters.iter().any(|filter| filter.encrypts);
         let plain_sha256 = measured.plain_sha256.unwrap_or_else(|| measured.stored_sha256.clone());

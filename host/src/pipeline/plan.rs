@@ -27,8 +27,8 @@ pub struct Engine {
     pub registry: Arc<Registry>,
     /// The secrets of everything that was resolved.
     pub secrets: Arc<Secrets>,
-    /// Keys for old snapshots and for bare streams: options by full name of the filter plugin.
-    pub decode: BTreeMap<String, Value>,
+    /// Keys for old snapshots and for bare streams.
+    pub decode: DecodeOptions,
     /// The host label.
     pub host: String,
     /// The local state folder, opened when it is needed.
@@ -38,6 +38,10 @@ pub struct Engine {
     /// Where events go.
     pub report: Arc<dyn Report>,
 }
+
+/// The options with which a filter reads what was stored, whatever the pipelines say. Asked for when a stream needs them: a
+/// machine that only backs up has no keys.
+pub type DecodeOptions = Box<dyn Fn(&PluginInfo) -> Outcome<Value> + Send + Sync>;
 
 /// The state folder: only runs need one, and a machine that only lists may have none.
 #[derive(Default)]
@@ -204,8 +208,7 @@ impl Engine {
                     applied.plugin, applied.version
                 ))
             })?;
-            let options = self.decode.get(&info.full_name()).cloned();
-            let options = options.unwrap_or_else(|| Value::Object(Map::new()));
+            let options = (self.decode)(&info)?;
             let chosen = Chosen { name: info.short_name(), info, options };
             Ok(Stacked { applied: applied.clone(), ..self.open_filter(&chosen, cx)? })
         };

@@ -122,35 +122,46 @@ fn look(
     let mut description = None;
     if is_present(&manifest.contents.object_name()) {
         let result = check_description(engine, storage, manifest, depth, reading);
-        let result = result.map(|contents| description = contents);
+        let result = result.map(|(contents, unproved)| {
+            description = contents;
+            unproved
+        });
         note_or_unproved(&manifest.contents, result, findings)?;
     }
     for record in manifest.streams.iter().filter(|record| is_present(&record.object_name())) {
         let plain = plain_sha256(record, description.as_ref());
-        if depth == Depth::Full && plain.is_none() {
+        let is_known = plain.is_some();
+        let result = check_stream(engine, storage, &key, record, depth, plain, reading);
+        let is_decoded = note_or_unproved(record, result, findings)?;
+        if depth == Depth::Full && is_decoded && !is_known {
             findings.unproved.push(format!("`{}`: the hash of its plain bytes can't be read", record.name));
         }
-        let result = check_stream(engine, storage, &key, record, depth, plain, reading);
-        note_or_unproved(record, result, findings)?;
     }
     Ok(())
 }
 
-/// A missing plugin or key doesn't mean damage: what was stored is proved as far as it can be.
-fn note_or_unproved(record: &StreamRecord, result: Outcome<()>, findings: &mut Findings) -> Outcome<()> {
+/// Why no more than the stored bytes could be proved; nothing if all was.
+type Unproved = Option<Failure>;
+
+/// A missing plugin or key doesn't mean damage: what was stored is proved as far as it can be. Whether all of it was.
+fn note_or_unproved(
+    record: &StreamRecord,
+    result: Outcome<Unproved>,
+    findings: &mut Findings,
+) -> Outcome<bool> {
     match result {
-        Err(failure)
-            if failure.error.kind == ErrorKind::Unsupported || failure.error.kind == ErrorKind::Config =>
-        {
-            findings
-                .unproved
-                .push(format!("`{}`: only the stored bytes could be proved: {failure}", record.name));
+        Ok(Some(failure)) => {
+            let why = format!("`{}`: only the stored bytes could be proved: {failure}", record.name);
+            findings.unproved.push(why);
+            Ok(false)
         }
-        result => {
-            findings.note(result)?;
-        }
+        result => findings.note(result.map(drop)),
     }
-    Ok(())
+}
+
+/// Whether an error of this kind, of a decoder, says that a plugin or a key is missing.
+fn lacks_means(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Unsupported | ErrorKind::Config | ErrorKind::Denied)
 }
 
 fn presence(storage: &OpenStorage, key: &str, bytes: u64, reading: &Reading) -> Outcome<()> {
@@ -190,12 +201,16 @@ fn check_description(
     manifest: &Manifest,
     depth: Depth,
     reading: &Reading,
-) -> Outcome<Option<Description>> {
+) -> Outcome<(Option<Description>, Unproved)> {
     stored_stream(storage, &manifest.key(), &manifest.contents, None).check_stored(reading).map_err(clean)?;
     if depth != Depth::Full {
-        return Ok(None);
+        return Ok((None, None));
     }
-    read_description(engine, storage, manifest, reading).map(Some)
+    match read_description(engine, storage, manifest, reading) {
+        Ok(description) => Ok((Some(description), None)),
+        Err(failure) if lacks_means(failure.error.kind) => Ok((None, Some(failure))),
+        Err(failure) => Err(failure),
+    }
 }
 
 fn check_stream(
@@ -206,22 +221,23 @@ fn check_stream(
     depth: Depth,
     plain: Option<String>,
     reading: &Reading,
-) -> Outcome<()> {
+) -> Outcome<Unproved> {
     let mut stream = stored_stream(storage, key, record, plain);
-    if depth == Depth::Full {
-        match engine.open_decoders(&record.filters, &reading.cx) {
-            Ok(filters) => {
-                stream.filters = filters;
-                let checked = stream.check_plain(reading);
-                return checked.map_err(|error| clean(located(&stream, error, reading)));
-            }
-            Err(failure) => {
-                stream.check_stored(reading).map_err(clean)?;
-                return Err(failure);
-            }
-        }
+    if depth != Depth::Full {
+        return stream.check_stored(reading).map(|()| None).map_err(clean);
     }
-    stream.check_stored(reading).map_err(clean)
+    let decoded = engine.open_decoders(&record.filters, &reading.cx).and_then(|filters| {
+        stream.filters = filters;
+        stream.check_plain(reading).map_err(clean)
+    });
+    match decoded {
+        Ok(()) => Ok(None),
+        Err(failure) if lacks_means(failure.error.kind) => {
+            stream.check_stored(reading).map_err(clean)?;
+            Ok(Some(failure))
+        }
+        Err(failure) => Err(Failure { error: located(&stream, failure.error, reading), ..failure }),
+    }
 }
 
 /// A codec knows neither the object nor the place in it: whether the stored bytes are what they were tells both.

@@ -1,6 +1,6 @@
 //! What the larger events carry. As JSON, keys are only ever added.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -71,6 +71,8 @@ pub struct SnapshotRow {
     pub source: Option<String>,
     /// Whether a key is needed to read it.
     pub encrypted: Option<bool>,
+    /// Fingerprints of whom it was encrypted to.
+    pub recipients: BTreeSet<String>,
     /// How much was left out.
     pub left_out: u64,
     /// The user's tags.

@@ -305,6 +305,9 @@ fn shown(manifest: &Manifest, storage: &str) -> String {
         line("", format!("sha256 {}", stream.stored_sha256));
         for filter in &stream.filters {
             line("", format!("filter {} {}", filter.plugin, filter.version));
+            for recipient in &filter.recipients {
+                line("", format!("encrypted to {recipient}"));
+            }
         }
     }
     text

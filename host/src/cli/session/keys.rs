@@ -1,0 +1,91 @@
+//! With which keys a command decodes: `[decode]` of the config, `--identity`, and what is typed on a terminal.
+//!
+//! It knows no filter. One that encrypts and takes keys from here has an option `identity_files` (a list of paths) or
+//! `passphrases` (a list of secrets); what it does with them is its own business. Nothing is read or asked for before a
+//! filter needs it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use windlass_plugin_api::{Kind, PluginInfo, Secret};
+
+use super::super::ask;
+use super::Session;
+use crate::config::{Known, Secrets};
+use crate::exit::{Failure, Outcome};
+use crate::pipeline::plan::DecodeOptions;
+use crate::run::cancel::Cancel;
+
+/// The options of a filter that keys go to.
+const IDENTITY_FILES: &str = "identity_files";
+const PASSPHRASES: &str = "passphrases";
+/// The name of the secret that is typed.
+const TYPED: &str = "the passphrase that is typed";
+
+/// Keys beside those of the config.
+#[derive(Clone, Debug, Default)]
+pub struct Keys {
+    /// `--identity`.
+    identities: Vec<String>,
+    /// Whether the user may be asked.
+    asks: bool,
+}
+
+impl Keys {
+    /// Those of a command that decodes: the files named by `--identity`, and what the user types.
+    pub fn of_command(identities: &[PathBuf]) -> Outcome<Self> {
+        let absolute = |path: &PathBuf| {
+            std::fs::metadata(path)?;
+            let absolute = std::path::absolute(path)?.into_os_string();
+            absolute.into_string().map_err(|_| io::Error::other("its name isn't UTF-8"))
+        };
+        let files = identities.iter().map(|path| {
+            absolute(path).map_err(|error| {
+                Failure::usage(format!("can't read the identity `{}`: {error}", path.display()))
+            })
+        });
+        Ok(Self { identities: files.collect::<Outcome<_>>()?, asks: ask::can_ask() })
+    }
+}
+
+impl Session {
+    /// What a filter gets to decode with. An error if `[decode]` is wrong in itself.
+    pub(super) fn decode_options(&self, keys: Keys) -> Outcome<DecodeOptions> {
+        self.config.validate_decode(self.registry.as_ref())?;
+        let (config, registry, secrets, cancel) =
+            (self.config.clone(), self.registry.clone(), self.secrets.clone(), self.cancel.clone());
+        Ok(Box::new(move |info: &PluginInfo| -> Outcome<Value> {
+            let known: &dyn Known = registry.as_ref();
+            let is_it = |name: &str| {
+                known.info(Kind::Filter, name).is_ok_and(|found| found.full_name() == info.full_name())
+            };
+            let mut options = match config.decode.values().find(|entry| is_it(&entry.plugin)) {
+                Some(entry) => config.resolve(entry, known, &secrets, &entry.key)?,
+                None => Value::Object(Map::new()),
+            };
+            add(&keys, info, &mut options, &secrets, &cancel);
+            Ok(options)
+        }))
+    }
+}
+
+fn add(keys: &Keys, info: &PluginInfo, options: &mut Value, secrets: &Secrets, cancel: &Arc<Cancel>) {
+    let takes = |option: &str| info.encrypts && info.options["properties"].get(option).is_some();
+    if takes(IDENTITY_FILES) {
+        keys.identities.iter().for_each(|path| push(options, IDENTITY_FILES, json!(path)));
+    }
+    if keys.asks && takes(PASSPHRASES) {
+        let cancel = cancel.clone();
+        secrets.keep_asked(TYPED, Arc::new(move || ask::secret("Passphrase to decrypt with: ", &cancel)));
+        push(options, PASSPHRASES, json!({ Secret::KEY: TYPED }));
+    }
+}
+
+fn push(options: &mut Value, option: &str, value: Value) {
+    match &mut options[option] {
+        Value::Array(values) => values.push(value),
+        other => *other = json!([value]),
+    }
+}
