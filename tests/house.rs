@@ -9,7 +9,7 @@ const UNSAFE_ROOMS: [&str; 3] =
     ["plugin-api/src/ffi/", "host/src/plugins/load.rs", "plugin-api/tool/src/sys"];
 
 /// Names of plugins that are also words of the engine: these are told from others only as a whole string.
-const COMMON_WORDS: [&str; 3] = ["command", "files", "fs"];
+const COMMON_WORDS: [&str; 4] = ["age", "command", "files", "fs"];
 
 /// What plugin authors' crates get along with the api, all of it.
 const API_DEPENDENCIES: [&str; 6] = ["abi_stable", "log", "schemars", "serde", "serde_json", "tracing-core"];
