@@ -15,6 +15,9 @@ use windlass_plugin_api::{Error, ErrorKind, Reader, Result};
 
 use crate::keyring::Keyring;
 
+/// How an age file begins, of whatever version.
+pub const AGE: &[u8] = b"age-encryption.org/";
+const VERSION_1: &[u8] = b"age-encryption.org/v1\n";
 /// How an armored file begins.
 pub const ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 /// What is asked of the input at a time.
@@ -29,6 +32,15 @@ pub fn decoder(keys: &Keyring<'_>, input: Reader) -> Result<Reader> {
     let mut start = Vec::with_capacity(ARMOR.len());
     input.by_ref().take(ARMOR.len() as u64).read_to_end(&mut start).map_err(unreadable)?;
     let is_armored = start == ARMOR;
+    let is_later = start.starts_with(AGE) && start.contains(&b'\n') && !start.starts_with(VERSION_1);
+    let later = |error: Error| {
+        let what = "the stream is of another version of the age format than 1";
+        if is_later && error.kind == ErrorKind::Damaged {
+            Error::new(ErrorKind::Unsupported, what)
+        } else {
+            error
+        }
+    };
     let input = Cursor::new(start).chain(input);
     if is_armored {
         // An armored file may end with its last mark, but a newline follows it, or something was cut off.
@@ -36,7 +48,7 @@ pub fn decoder(keys: &Keyring<'_>, input: Reader) -> Result<Reader> {
         let is_whole = move || end.last.load(Ordering::Relaxed) == b'\n';
         open(keys, ArmoredReader::new(input), &gate, is_whole)
     } else {
-        open(keys, input, &gate, || true)
+        open(keys, input, &gate, || true).map_err(later)
     }
 }
 
@@ -127,11 +139,9 @@ pub fn unreadable(error: io::Error) -> Error {
 fn wrong(error: DecryptError) -> Error {
     match error {
         DecryptError::Io(error) => unreadable(error),
-        DecryptError::UnknownFormat => {
-            Error::new(ErrorKind::Unsupported, "the stream is of another version of the age format than 1")
-        }
         DecryptError::InvalidMac => Error::damaged("the age stream's header was changed"),
-        DecryptError::InvalidHeader => {
+        // The library takes a header that it can't read for one of a later version.
+        DecryptError::InvalidHeader | DecryptError::UnknownFormat => {
             Error::damaged("the stream doesn't begin with the header of an age file")
         }
         error => Error::damaged("the age stream can't be decrypted").because(&error),

@@ -8,11 +8,9 @@ use age::{DecryptError, Decryptor, Identity, scrypt, ssh, x25519};
 use age_core::format::{FileKey, Stanza};
 use windlass_plugin_api::{Error, ErrorKind, Result};
 
-use crate::decode::ARMOR;
+use crate::decode::{AGE, ARMOR};
 use crate::recipients::{Recipient, ssh_tag, x25519_fingerprint};
 
-/// An age file begins so.
-const AGE: &[u8] = b"age-encryption.org/";
 /// The largest work factor that can be set: 4 GiB of memory.
 pub const MOST_WORK: u8 = 22;
 /// A file of keys larger than this, in bytes, is another file.

@@ -38,7 +38,7 @@ fn breaks_off(what: &str, params: &Map<String, Value>, stored: &[u8], plain: &[u
 #[test]
 fn chunks_that_were_moved_doubled_left_out_or_taken_from_another_stream_are_found() {
     let (stored, params, plain, payload) = sample(1);
-    let (other, ..) = sample(2);
+    let (other, _, _, other_payload) = sample(2);
     let (head, chunks) = stored.split_at(payload);
     let chunks: Vec<&[u8]> = chunks.chunks(CHUNK).collect();
     let foreign: Vec<&[u8]> = other[other.len() - (stored.len() - payload)..].chunks(CHUNK).collect();
@@ -51,7 +51,8 @@ fn chunks_that_were_moved_doubled_left_out_or_taken_from_another_stream_are_foun
     breaks_off("without a chunk", &params, &put(&[]), &plain);
     breaks_off("spliced", &params, &put(&[chunks[0], foreign[1], chunks[2], chunks[3]]), &plain);
     breaks_off("the end of another", &params, &put(&[chunks[0], chunks[1], chunks[2], foreign[3]]), &plain);
-    breaks_off("another's header", &params, &[&other[..payload], &stored[payload..]].concat(), &plain);
+    breaks_off("another's header", &params, &[&other[..other_payload], &stored[payload..]].concat(), &plain);
+    breaks_off("half a header", &params, &[&stored[..payload / 2], &stored[payload..]].concat(), &plain);
     breaks_off("two streams", &params, &[&stored[..], &stored].concat(), &plain);
 }
 
