@@ -18,7 +18,7 @@ use crate::programs::{Found, Program, Side, at_least, find};
 use crate::script::Script;
 use crate::server::{Login, Server, of_libpq};
 use crate::target::{Look, Way};
-use crate::toc::{Entry, Toc};
+use crate::toc::{Entry, Own, Toc};
 use crate::words::ident;
 use crate::{CUSTOM, DATA, PLAIN};
 
@@ -127,7 +127,7 @@ impl Load {
             }
             archive => {
                 let (toc, rest) = archive.into_one()?;
-                (toc.reader(rest, first(server, way).as_deref(), keep, &server.options.role_map), None)
+                (toc.reader(rest, &own(server, way), keep, &server.options.role_map), None)
             }
         };
         let left_out = chosen.map(|Chosen { left_out, .. }| left_out).unwrap_or_default();
@@ -223,6 +223,16 @@ fn format(input: &dyn Inputs) -> Result<String> {
 /// What is run before all else.
 fn first(server: &Server<'_>, way: Way) -> Option<String> {
     (way == Way::Clear).then(|| clear::sql(server.options.lock_timeout))
+}
+
+/// The same for an archive, and how long it waits for locks where it drops: `pg_restore` itself waits for ever.
+fn own(server: &Server<'_>, way: Way) -> Own {
+    let wait = || format!("SET lock_timeout = '{}s';\n", server.options.lock_timeout);
+    match (first(server, way), way) {
+        (Some(sql), _) => Own::First(sql),
+        (None, Way::Over) => Own::BeforeDrops(wait()),
+        (None, _) => Own::Nothing,
+    }
 }
 
 /// The oldest `pg_restore` that reads the archive; and it must write what the server knows.
