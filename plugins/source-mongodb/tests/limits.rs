@@ -68,3 +68,32 @@ fn a_replica_set_is_found_by_its_url_and_its_oplog_is_read_from_one_server_alone
     // A snapshot may be read anywhere.
     assert!(backup(&json!({ "url": spread })).unwrap().1.consistency_point.unwrap().starts_with("cluster"));
 }
+
+#[test]
+fn a_connection_that_is_cut_leaves_no_backup_and_the_target_as_it_was() {
+    let side: &'static Side = Box::leak(Box::new(Side::over(Mongo::start_with(&["--enable-test-commands"]))));
+    large_of(side, "shop", 1);
+    let options = json!({ "url": side.server.url(), "database": "shop" });
+    let cut = |command: &str, skip: i32, times: i32| {
+        let data = doc! { "failCommands": [command], "closeConnection": true, "appName": "windlass" };
+        let mode = doc! { "skip": skip, "times": times };
+        side.run("admin", doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data });
+    };
+    let before = side.fingerprint("shop");
+    cut("getMore", 0, 1);
+    let (result, out) = backup_with(&options, || ());
+    assert_eq!(result.unwrap_err().kind, ErrorKind::Unavailable);
+    assert!(!out.finished());
+    for (command, skip) in [("insert", 1), ("createIndexes", 0)] {
+        cut(command, skip, 1);
+        let error = restore(&options, &of_mongodump(), &how(RestoreMode::Replace, &[])).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unavailable, "{command}: {error:?}");
+        assert_eq!(side.fingerprint("shop"), before, "{command}");
+    }
+    // A new database is gone again.
+    cut("insert", 1, 1);
+    let new = json!({ "url": side.server.url(), "database": "new" });
+    restore(&new, &of_mongodump(), &how(RestoreMode::Fail, &[])).unwrap_err();
+    assert!(side.names("new").is_empty(), "{:?}", side.names("new"));
+    side.server.stop();
+}
