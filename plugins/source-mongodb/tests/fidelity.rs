@@ -158,8 +158,13 @@ fn the_options_of_collections_come_back() {
         db,
         doc! { "insert": "strict", "documents": [{ "_id": 1, "n": 1 }], "bypassDocumentValidation": true },
     );
+    let function =
+        doc! { "_id": "f", "value": bson::Bson::JavaScriptCode("function() { return 1 }".to_owned()) };
+    one.insert(db, "system.js", std::slice::from_ref(&function));
     let (bytes, _) = backup(&options(one, db)).unwrap();
     restore(&options(other, "opts2"), &bytes, &how(RestoreMode::Fail, &[])).unwrap();
+    restore(&options(other, "opts2"), &bytes, &how(RestoreMode::Replace, &[])).unwrap();
+    assert_eq!(other.read("opts2", "system.js"), [function]);
     assert_eq!(other.fingerprint("opts2"), one.fingerprint(db));
     for word in ["\"de\"", "moderate", "2dsphere", "hidden", "w.$**", "8192", "sparse"] {
         assert!(other.fingerprint("opts2").contains(word), "{word}: {}", one.fingerprint(db));

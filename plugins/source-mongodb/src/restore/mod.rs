@@ -209,6 +209,7 @@ impl<'a> Work<'a> {
     /// Reads the archive to its end and loads it.
     async fn load(&mut self, archive: &mut Archive) -> Result<()> {
         self.users = users::Found::default();
+        self.open.clear();
         let wanted: Vec<_> = self.places.iter().filter(|place| self.takes(place)).cloned().collect();
         for place in &wanted {
             self.create(place).await?;

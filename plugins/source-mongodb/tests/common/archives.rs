@@ -47,3 +47,27 @@ pub fn archive(parts: &[Part]) -> Vec<u8> {
     }
     out
 }
+
+/// The documents of an archive's prelude, and header and documents of every block, in order.
+pub fn blocks(bytes: &[u8]) -> (Vec<Document>, Vec<(Document, Vec<u8>)>) {
+    let length = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let (mut at, mut prelude) = (4, Vec::new());
+    while length(at) != u32::MAX {
+        let end = at + length(at) as usize;
+        prelude.push(Document::from_reader(&bytes[at..end]).unwrap());
+        at = end;
+    }
+    at += 4;
+    let mut blocks = Vec::new();
+    while at < bytes.len() {
+        let end = at + length(at) as usize;
+        let header = Document::from_reader(&bytes[at..end]).unwrap();
+        at = end;
+        while length(at) != u32::MAX {
+            at += length(at) as usize;
+        }
+        blocks.push((header, bytes[end..at].to_vec()));
+        at += 4;
+    }
+    (prelude, blocks)
+}
