@@ -9,6 +9,7 @@ use windlass_plugin_api::{Context, Error, ErrorKind, Inputs, Reader, RestoreOpti
 
 use crate::archives::Archives;
 use crate::clear;
+use crate::extensions::Extensions;
 use crate::held::Held;
 use crate::only::{self, Chosen};
 use crate::options::Keep;
@@ -19,7 +20,6 @@ use crate::script::Script;
 use crate::server::{Login, Server, of_libpq};
 use crate::target::{Look, Way};
 use crate::toc::{Entry, Own, Toc};
-use crate::words::ident;
 use crate::{CUSTOM, DATA, PLAIN};
 
 /// An archive of more entries goes into a new database without one transaction around all: each table and index holds a
@@ -36,7 +36,7 @@ pub(crate) struct Load {
 }
 
 enum Kind {
-    Archive { extensions: Vec<(String, String)>, entries: usize, is_part: bool, parts: Option<Parts> },
+    Archive { extensions: Extensions, entries: usize, is_part: bool, parts: Option<Parts> },
     Text,
 }
 
@@ -140,7 +140,7 @@ impl Load {
         let Kind::Archive { extensions, entries, is_part, parts } = self.kind else {
             return load(cx, server, &self.program, &text_args(&conninfo), self.reader, false);
         };
-        make_extensions(cx, server, database, &extensions)?;
+        extensions.make(cx, server, database).inspect_err(|_| extensions.unmake(cx, server, database))?;
         let outcome = match parts {
             Some(parts) => parts.run(cx, server, &self.program, &common_args(server, &conninfo)),
             None => {
@@ -148,7 +148,8 @@ impl Load {
                 load(cx, server, &self.program, &args, self.reader, is_part)
             }
         };
-        outcome.inspect_err(|_| drop_extensions(cx, server, database, &extensions))
+        outcome.inspect_err(|_| extensions.unmake(cx, server, database))?;
+        extensions.take_back(cx, server, database)
     }
 }
 
@@ -287,30 +288,4 @@ fn common_args(server: &Server<'_>, conninfo: &str) -> Vec<String> {
     args.extend(options.restore_args.clone());
     args.push(format!("--dbname={conninfo}"));
     args
-}
-
-/// As the administrator; nothing of the archive but names goes into these statements.
-fn make_extensions(
-    cx: &Context,
-    server: &Server<'_>,
-    database: &str,
-    extensions: &[(String, String)],
-) -> Result<()> {
-    for (name, schema) in extensions {
-        let statement = format!("CREATE EXTENSION {} SCHEMA {}", ident(name), ident(schema));
-        server.run(cx, Login::Admin, Some(database), &[&statement]).map_err(|error| {
-            error.during(format!("can't make the extension `{name}` in the schema `{schema}`"))
-        })?;
-    }
-    Ok(())
-}
-
-/// Those that were made for a restore that failed.
-fn drop_extensions(cx: &Context, server: &Server<'_>, database: &str, extensions: &[(String, String)]) {
-    for (name, _) in extensions {
-        let statement = format!("DROP EXTENSION IF EXISTS {}", ident(name));
-        if let Err(error) = server.clear_up(cx, Login::Admin, database, &[&statement]) {
-            tracing::warn!("the extension `{name}` stays behind: {error}");
-        }
-    }
 }
