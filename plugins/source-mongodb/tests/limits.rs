@@ -55,6 +55,21 @@ fn with_the_oplog_a_change_of_the_primary_fails_the_backup() {
 }
 
 #[test]
+fn a_place_in_the_oplog_that_is_lost_is_looked_for_again_but_not_for_ever() {
+    let side = Side::over(Mongo::start_with(&["--enable-test-commands"]));
+    fill(&side, "shop", 10);
+    let options = json!({ "url": side.server.url(), "database": "shop", "consistency": "oplog" });
+    for (times, fine) in [(2, true), (20, false)] {
+        let data = doc! { "failCommands": ["find"], "errorCode": 136, "appName": "windlass" };
+        // Open transactions, and the newest entry, twice; four collections; the newest entry again.
+        let mode = doc! { "skip": 2 + 2 + 4 + 1, "times": times };
+        side.run("admin", doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data });
+        let (result, out) = backup_with(&options, || ());
+        assert_eq!((result.is_ok(), out.finished()), (fine, fine), "{result:?}");
+    }
+}
+
+#[test]
 fn a_replica_set_is_found_by_its_url_and_its_oplog_is_read_from_one_server_alone() {
     let side = Side::start();
     fill(&side, "shop", 10);
