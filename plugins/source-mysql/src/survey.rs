@@ -28,12 +28,13 @@ impl Survey {
         let which = Which::of(server)?;
         let databases = existing(server, &which)?;
         let definers = databases.iter().flat_map(|database| database.definers.iter().cloned());
+        let about = About::of(server)?;
         Ok(Self {
             definers: definers.collect::<BTreeSet<_>>().into_iter().collect(),
+            may_read_users: !server.options.users || users::may_read(&about),
             databases,
             which,
-            about: About::of(server)?,
-            may_read_users: !server.options.users || users::may_read(server),
+            about,
         })
     }
 

@@ -148,12 +148,14 @@ impl Swap<'_> {
         let mut script: String = self.pairs.iter().map(Pair::drop_what_stays).collect();
         let moves: Vec<String> = self.pairs.iter().flat_map(Pair::moves).collect();
         script += &rename(&moves);
-        script.extend(self.pairs.iter().map(Pair::clear));
+        script.extend(self.pairs.iter().filter(|pair| pair.before.is_none()).map(Pair::clear));
         server.run(None, script.as_bytes())?;
         for pair in &self.pairs {
             let target = &pair.place.found;
             if let Some(before) = &pair.before {
+                // What can be kept longer is dropped only once its copy is there: we may be killed at any moment.
                 server.run(Some(before), &pair.old_code.script(before, true))?;
+                server.run(None, pair.clear().as_bytes())?;
             }
             server.run(Some(&target.name), &pair.new_code.script(&target.name, false))?;
         }
