@@ -41,6 +41,16 @@ fn config(sandbox: &Sandbox, shop: &Postgres, copy: &Postgres) {
     ));
 }
 
+/// As [`config`], with the format `parallel` and roles.
+fn parallel_config(sandbox: &Sandbox, shop: &Postgres, copy: &Postgres) {
+    config(sandbox, shop, copy);
+    let path = sandbox.path("windlass.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let text = text
+        .replace("plugin = \"postgres\"\n", "plugin = \"postgres\"\nformat = \"parallel\"\nglobals = true\n");
+    fs::write(path, text).unwrap();
+}
+
 /// How many orders there are, and a digest of them; nothing if there is no such table.
 fn digest(server: &Postgres, database: &str) -> String {
     match server.sql(database, "select to_regclass('orders')").as_str() {
@@ -165,4 +175,96 @@ fn the_commands_of_restore_txt_restore_the_database() {
         .unwrap();
     assert!(ended.success(), "{command}");
     assert_eq!(digest(&copy, "shop"), digest(&shop, "shop"));
+}
+
+#[test]
+fn a_parallel_dump_comes_back_whole_in_parts_and_by_hand() {
+    let (shop, copy, hand, sandbox) = (server(), server(), server(), Sandbox::new());
+    fill(&shop, 20_000);
+    shop.sql(
+        "shop",
+        "create table lines as select id, what from orders; create index on lines (id); \
+        alter table lines add foreign key (id) references orders; select lo_from_bytea(7, 'large')",
+    );
+    parallel_config(&sandbox, &shop, &copy);
+    sandbox.ok(&["backup"]);
+    sandbox.ok(&["verify", "--full"]);
+    let whole = digest(&shop, "shop");
+    let rest = "select count(*), max(id), (select count(*) from pg_indexes where tablename = 'lines'), \
+        (select count(*) from pg_constraint where contype = 'f'), convert_from(lo_get(7), 'UTF8') from lines";
+    sandbox.ok(&["restore", "shop", "--to", "copy", "--yes"]);
+    assert_eq!((digest(&copy, "shop"), copy.sql("shop", rest)), (whole.clone(), shop.sql("shop", rest)));
+    copy.sql("shop", "drop table lines; delete from orders");
+    sandbox.ok(&["restore", "shop", "--to", "copy", "--mode", "replace", "--yes"]);
+    assert_eq!((digest(&copy, "shop"), copy.sql("shop", rest)), (whole.clone(), shop.sql("shop", rest)));
+    sandbox.ok(&["restore", "shop", "--set", "database=one", "--only", "orders", "--yes"]);
+    assert_eq!(
+        (digest(&shop, "one"), shop.sql("one", "select to_regclass('lines') is null")),
+        (whole.clone(), "t".into())
+    );
+    // Every command of RESTORE.txt, in its order.
+    let text = fs::read_to_string(sandbox.object("shop", "RESTORE.txt")).unwrap();
+    let commands: Vec<&str> =
+        text.lines().filter(|line| line.contains("| psql") || line.contains("| pg_restore")).collect();
+    assert_eq!(commands.len(), 6, "{text}");
+    for command in commands {
+        let ended = Command::new("/bin/sh")
+            .args(["-ec", command])
+            .current_dir(sandbox.object("shop", ""))
+            .env("PGHOST", hand.host())
+            .env("PGPORT", hand.port().to_string())
+            .env("PGUSER", hand.user())
+            .env("PGPASSWORD", hand.password())
+            .status()
+            .unwrap();
+        assert!(ended.success(), "{command}");
+    }
+    assert_eq!((digest(&hand, "shop"), hand.sql("shop", rest)), (whole, shop.sql("shop", rest)));
+}
+
+#[test]
+fn a_parallel_restore_that_is_killed_leaves_the_old_database_and_the_next_one_works() {
+    let (shop, sandbox) = (server(), Sandbox::new());
+    fill(&shop, 100_000);
+    parallel_config(&sandbox, &shop, &shop);
+    sandbox.ok(&["backup"]);
+    let whole = digest(&shop, "shop");
+    shop.sql("shop", "delete from orders where id > 10");
+    let before = digest(&shop, "shop");
+    let arguments = ["restore", "shop", "--mode", "replace", "--yes"];
+    let mut child = sandbox.spawn(&arguments);
+    let sibling = "select count(*) from pg_stat_activity where datname like 'shop\\_new\\_%'";
+    until("the sibling is being filled", || shop.sql("postgres", sibling) != "0");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(digest(&shop, "shop"), before);
+    until("the programs have ended", || shop.sql("postgres", sibling) == "0");
+    sandbox.ok(&arguments);
+    assert_eq!(digest(&shop, "shop"), whole);
+}
+
+#[test]
+fn a_damaged_part_of_a_parallel_dump_leaves_the_target_as_it_was() {
+    let (shop, sandbox) = (server(), Sandbox::new());
+    fill(&shop, 5000);
+    parallel_config(&sandbox, &shop, &shop);
+    sandbox.ok(&["backup"]);
+    shop.sql("shop", "delete from orders where id > 10");
+    let before = digest(&shop, "shop");
+    for object in ["data-1.zst", "post-data.zst"] {
+        let object = sandbox.object("shop", object);
+        let good = fs::read(&object).unwrap();
+        let mut bytes = good.clone();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&object, bytes).unwrap();
+        for arguments in [["--mode", "replace"], ["--mode", "merge"], ["--set", "database=staging"]] {
+            let all = [&["restore", "shop", "--yes"][..], &arguments].concat();
+            sandbox.run(&all).expect(4);
+        }
+        fs::write(&object, good).unwrap();
+        assert_eq!(digest(&shop, "shop"), before);
+        let databases =
+            "select string_agg(datname, ' ' order by datname) from pg_database where not datistemplate";
+        assert_eq!(shop.sql("postgres", databases), "postgres shop");
+    }
 }

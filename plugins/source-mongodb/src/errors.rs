@@ -68,7 +68,7 @@ fn kind_of(code: i32) -> ErrorKind {
         48 => ErrorKind::AlreadyExists,
         50 | 262 => ErrorKind::TimedOut,
         59 | 115 | 166 | 246 => ErrorKind::Unsupported,
-        6 | 7 | 89 | 91 | 189 | 9001 | 10107 | 11600 | 11602 | 13435 | 13436 => ErrorKind::Unavailable,
+        6 | 7 | 89 | 91 | 136 | 189 | 9001 | 10107 | 11600 | 11602 | 13435 | 13436 => ErrorKind::Unavailable,
         14031 => ErrorKind::Full,
         _ => ErrorKind::Failed,
     }

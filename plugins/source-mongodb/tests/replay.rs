@@ -196,3 +196,17 @@ fn a_single_collection_gets_its_entries_and_no_other_is_made() {
     assert_eq!(side.read("single", "orders").len(), 2);
     assert_eq!(side.read("single", "other").len(), 1);
 }
+
+#[test]
+fn what_was_written_to_a_time_series_meanwhile_is_told_once() {
+    let (_, side) = sides();
+    let series = Part { kind: "timeseries", ..part("shop", "ts", vec![doc! { "_id": 1 }]) };
+    let late = |id: i32| op("i", "shop.system.buckets.ts", doc! { "_id": id });
+    let bytes = archive(&[
+        series,
+        oplog(vec![late(2), late(3), op("i", "shop.system.buckets.other", doc! { "_id": 1 })]),
+    ]);
+    let (.., done) = restore(&options(side, "late"), &bytes, &how(RestoreMode::Fail, &[])).unwrap();
+    assert_eq!(done.left_out, ["`shop.ts`: what was written to this time series during its backup"]);
+    assert_eq!(side.read("late", "system.buckets.ts"), [doc! { "_id": 1 }]);
+}

@@ -16,6 +16,7 @@ mod backup;
 mod blocks;
 mod clear;
 mod dump;
+mod extensions;
 mod facts;
 mod follow;
 mod globals;

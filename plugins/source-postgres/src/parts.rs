@@ -16,7 +16,7 @@ use windlass_tool::Tool;
 use crate::archives::Archives;
 use crate::programs::Found;
 use crate::server::{Login, Server, of_libpq};
-use crate::toc::Entry;
+use crate::toc::{Entry, Own};
 
 /// What will be loaded, in order.
 pub(crate) struct Parts {
@@ -32,9 +32,9 @@ impl Parts {
         let nothing = || Box::new(io::empty()) as Reader;
         let data = archives.data.into_iter();
         Self {
-            pre: archives.pre.reader(nothing(), None, &keep, map),
-            data: data.map(|archive| archive.toc.reader(archive.rest, None, &keep, map)).collect(),
-            post: archives.post.reader(nothing(), None, &keep, map),
+            pre: archives.pre.reader(nothing(), &Own::Nothing, &keep, map),
+            data: data.map(|archive| archive.toc.reader(archive.rest, &Own::Nothing, &keep, map)).collect(),
+            post: archives.post.reader(nothing(), &Own::Nothing, &keep, map),
         }
     }
 

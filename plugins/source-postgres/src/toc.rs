@@ -44,6 +44,17 @@ pub(crate) struct Entry {
     at: (usize, usize),
 }
 
+/// SQL of ours that `pg_restore` runs too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Own {
+    /// None.
+    Nothing,
+    /// Before all else.
+    First(String),
+    /// With `--clean`: before it drops the first object.
+    BeforeDrops(String),
+}
+
 /// What the head of an archive says.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Toc {
@@ -131,22 +142,22 @@ impl Toc {
         self.entries.iter().filter(|entry| entry.kind == "EXTENSION")
     }
 
-    /// The head with only the entries that `keep` wants and roles called as `role_map` says; then the rest. `first` is SQL
-    /// that `pg_restore` runs before all else.
+    /// The head with only the entries that `keep` wants and roles called as `role_map` says, and with `own` SQL; then the
+    /// rest.
     ///
     /// `pg_restore` has a list for choosing entries; but that is a file, which a wrapper such as `ssh` can't see.
     pub(crate) fn reader(
         &self,
         rest: Reader,
-        first: Option<&str>,
+        own: &Own,
         keep: impl Fn(&Entry) -> bool,
         role_map: &BTreeMap<String, String>,
     ) -> Reader {
         let kept: Vec<&Entry> = self.entries.iter().filter(|entry| keep(entry)).collect();
         let mut head = self.head[..self.count_at.0].to_vec();
-        self.write_int(&mut head, kept.len() + usize::from(first.is_some()));
-        if let Some(sql) = first {
-            self.write_entry(&mut head, sql);
+        self.write_int(&mut head, kept.len() + usize::from(*own != Own::Nothing));
+        if let Own::First(sql) = own {
+            self.write_entry(&mut head, sql, "");
         }
         for entry in kept {
             let owner = role_map.get(&entry.owner);
@@ -161,19 +172,24 @@ impl Toc {
             }
             head.extend_from_slice(&self.head[done..entry.at.1]);
         }
+        if let Own::BeforeDrops(sql) = own {
+            // What is made last is dropped first; what begins as a comment is run as it stands; and what makes nothing isn't
+            // dropped.
+            self.write_entry(&mut head, sql, &format!("-- windlass\n{sql}"));
+        }
         Box::new(Cursor::new(head).chain(rest))
     }
 
-    /// An entry that is no object: SQL alone, in the section of definitions.
-    fn write_entry(&self, head: &mut Vec<u8>, sql: &str) {
+    /// An entry that is no object: SQL that makes and that drops it, in the section of definitions.
+    fn write_entry(&self, head: &mut Vec<u8>, make: &str, drop: &str) {
         let last = self.entries.iter().map(|entry| entry.id).max().unwrap_or(0);
         self.write_int(head, usize::try_from(last).unwrap_or(0) + 1);
         self.write_int(head, 0);
         // Two object ids, its name, its kind.
         ["0", "0", "windlass", "WINDLASS"].iter().for_each(|text| self.write_text(head, text));
         self.write_int(head, 2);
-        self.write_text(head, sql);
-        self.write_text(head, "");
+        self.write_text(head, make);
+        self.write_text(head, drop);
         // How to copy it, schema, tablespace, access method.
         (0..4).for_each(|_| self.write_null(head));
         if self.version.1 >= 16 {

@@ -77,10 +77,16 @@ fn one_table_comes_out_of_a_parallel_dump() {
     let taken = backup(&server, &parallel(&server, "shop")).unwrap();
     let mut only = how(&taken, RestoreMode::Fail);
     only.only = vec![RawName::Text("orders".into()), RawName::Text("Up.per.DO.T".into())];
-    restore(&server, &parallel(&server, "copy"), &taken, &only).unwrap();
+    let (_, restored) = restore(&server, &parallel(&server, "copy"), &taken, &only).unwrap();
+    assert_eq!(restored.left_out, Vec::<String>::new());
     let seen = "select (select count(*) from orders), (select count(*) from \"Up.per\".\"DO.T\"), to_regclass('big') is null, \
         (select count(*) from pg_indexes where tablename = 'orders'), nextval('orders_id_seq')";
     assert_eq!(server.sql("copy", seen), "3000|400|t|2|3001");
+    // A key of its own to a table that isn't chosen.
+    only.only = vec![RawName::Text("stock.we\"ird $$ näme".into())];
+    server.sql("postgres", "drop database copy; create database copy");
+    let (_, restored) = restore(&server, &parallel(&server, "copy"), &taken, &only).unwrap();
+    assert!(restored.left_out.len() == 1 && restored.left_out[0].contains("_id_fkey"), "{restored:?}");
     only.only = vec![RawName::Text("ordres".into())];
     assert_eq!(refused(&server, "copy", &taken, &only).kind, ErrorKind::NotFound);
 }

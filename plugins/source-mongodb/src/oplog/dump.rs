@@ -4,6 +4,8 @@
 //! Only entries of what is backed up go in. What a restore couldn't apply fails the run: an archive that can't be restored
 //! is no backup.
 
+use std::time::Duration;
+
 use bson::raw::{RawArrayBuf, RawDocumentBuf, cstr};
 use bson::{Document, RawDocument, Timestamp, doc};
 use windlass_plugin_api::{Error, ErrorKind, Result};
@@ -33,6 +35,11 @@ const KNOWN: [&str; 8] = [
     "dropIndex",
     "collMod",
 ];
+
+/// How long to wait before the oplog's edge is asked for again: twice as long each time, until it takes too long. Dropping
+/// entries has been seen to take a server a second.
+const AGAIN: Duration = Duration::from_millis(250);
+const LAST: Duration = Duration::from_secs(2);
 
 /// Which entries belong to a backup.
 pub(crate) struct Scope {
@@ -67,10 +74,21 @@ pub(crate) async fn begin(server: &Server) -> Result<Timestamp> {
     }
 }
 
-/// The time of the newest entry (-1), or of the oldest (1).
+/// The time of the newest entry (-1), or of the oldest (1). A server that drops entries at this very moment loses its place
+/// there, which says nothing of what is left: it is asked again.
 async fn edge(server: &Server, order: i32) -> Result<Timestamp> {
-    let find = server.client.database("local").collection::<Document>("oplog.rs");
-    let entry = server.ask("read the oplog", find.find_one(doc! {}).sort(doc! { "$natural": order })).await?;
+    let oplog = server.client.database("local").collection::<Document>("oplog.rs");
+    let mut pause = AGAIN;
+    let entry = loop {
+        let find = oplog.find_one(doc! {}).sort(doc! { "$natural": order });
+        match server.ask("read the oplog", find).await {
+            Err(error) if error.kind == ErrorKind::Unavailable && pause < LAST => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            entry => break entry?,
+        }
+    };
     let entry = entry.ok_or_else(|| Error::new(ErrorKind::Unsupported, "the oplog is empty"))?;
     entry.get_timestamp("ts").map_err(|error| damaged().because(&error))
 }

@@ -9,6 +9,7 @@ use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use windlass_plugin_api::{Error, ErrorKind, RestoreMode, Result};
 
 use super::Work;
+use crate::archive::BUCKETS;
 use crate::load::{Batch, Kind, by_id, upsert};
 use crate::oplog::{self, Op, Update, damaged, delta};
 use crate::place::{Place, comes_by_itself};
@@ -72,7 +73,10 @@ impl Work<'_> {
         if op.kind == "c" {
             return Box::pin(self.command(op)).await;
         }
-        let Some(at) = self.place_of(op.names()) else { return Ok(()) };
+        let Some(at) = self.place_of(op.names()) else {
+            self.miss(op.names());
+            return Ok(());
+        };
         match op.kind {
             "i" if op.o.get("_id").ok().flatten().is_none() => {
                 self.statement(at, Kind::Insert, op.o.as_bytes()).await
@@ -177,9 +181,18 @@ impl Work<'_> {
 
     /// The collection that this one of the snapshot goes to, if it is restored now.
     fn place_of(&self, (db, collection): (&str, &str)) -> Option<usize> {
-        self.places
-            .iter()
-            .position(|place| place.from == db && place.collection == collection && self.takes(place))
+        let is = |place: &Place| place.from == db && place.collection == collection && !place.is_series;
+        self.places.iter().position(|place| is(place) && self.takes(place))
+    }
+
+    /// Tells, once, of an entry of a time series: buckets change in forms of their own.
+    fn miss(&mut self, (db, collection): (&str, &str)) {
+        let Some(name) = collection.strip_prefix(BUCKETS) else { return };
+        let is = |place: &Place| place.from == db && place.collection == name && place.is_series;
+        let told = format!("`{db}.{name}`: what was written to this time series during its backup");
+        if self.places.iter().any(is) && !self.left_out.contains(&told) {
+            self.left_out.push(told);
+        }
     }
 
     async fn command(&mut self, op: Op<'_>) -> Result<()> {
