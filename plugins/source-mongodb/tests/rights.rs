@@ -59,7 +59,9 @@ fn a_wrong_password_is_told_without_it_and_the_documented_users_suffice() {
     let error = backup(&with(&reader, "consistency", json!("oplog"))).unwrap_err();
     denied(&error);
     assert!(error.hint.unwrap().contains("`local`"));
-    denied(&backup(&with(&reader, "users", json!(true))).unwrap_err());
+    let error = backup(&with(&reader, "users", json!(true))).unwrap_err();
+    denied(&error);
+    assert!(error.hint.unwrap().contains("role `backup`"));
     for (user, password) in
         [("windlass-oplog", "one-more-long-password"), ("windlass-backup-all", "yet-another-long-password")]
     {

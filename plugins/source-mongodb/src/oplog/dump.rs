@@ -11,6 +11,7 @@ use windlass_plugin_api::{Error, ErrorKind, Result};
 
 use super::{Scope, damaged};
 use crate::connect::Server;
+use crate::errors;
 
 /// How long to wait before the oplog's edge is asked for again: twice as long each time, until it takes too long. Dropping
 /// entries has been seen to take a server a second.
@@ -26,10 +27,8 @@ pub(crate) async fn readable(server: &Server) -> Result<()> {
         )
         .hint("Leave `readPreference` out of the URL, or add `directConnection=true`."));
     }
-    begin(server).await.map(drop).map_err(|error| match error.kind {
-        ErrorKind::Denied => error.hint("The oplog needs the role `read` on `local` and on `config`."),
-        _ => error,
-    })
+    let needed = "The oplog needs the role `read` on `local` and on `config`.";
+    begin(server).await.map(drop).map_err(|error| errors::needs(error, needed))
 }
 
 /// From when on entries are wanted.
