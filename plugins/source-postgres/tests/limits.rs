@@ -81,6 +81,36 @@ fn a_psql_that_can_not_be_restricted_is_told_before_anything_is_dropped() {
 }
 
 #[test]
+fn a_connection_that_is_lost_leaves_the_target_as_it_was() {
+    let server = Arc::new(server());
+    server.sql(
+        "shop",
+        "create table slow as select n, repeat(md5(n::text), 40) as t from generate_series(1, 30000) n",
+    );
+    for format in ["custom", "plain", "parallel"] {
+        let taken = taken_as(&server, format);
+        server.sql("copy", "create table if not exists mine as select 1 as a");
+        let before = dumped(&server, "copy");
+        let its = server.clone();
+        let cutter = thread::spawn(move || {
+            let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'windlass' \
+                and query ~ '^COPY (public.)?slow' and state = 'active'";
+            let began = Instant::now();
+            while its.sql("postgres", cut) == "0" {
+                assert!(began.elapsed() < Duration::from_secs(60), "nothing was copied");
+            }
+        });
+        let error = refused(&server, "copy", &taken, &how(&taken, RestoreMode::Replace));
+        cutter.join().unwrap();
+        let text = format!("{error:?}");
+        let says = ["terminating connection", "server closed the connection"];
+        assert!(says.iter().any(|words| text.contains(words)), "{format}: {text}");
+        assert!(dumped(&server, "copy") == before, "{format}");
+        assert_eq!(databases(&server), "copy postgres shop", "{format}");
+    }
+}
+
+#[test]
 fn text_is_not_restored_in_parts_or_with_other_owners() {
     let server = server();
     let text = taken_as(&server, "plain");
