@@ -39,8 +39,7 @@ pub(crate) fn restore(
     server.prove_tls()?;
     let (stream, users) = streams(input)?;
     // Looked at again: the host asked before the user confirmed.
-    let places = places(&server, how)?;
-    let about = About::of(&server)?;
+    let (about, places) = About::beside(&server, || places(&server, how))?;
     accept(&about, how)?;
     if let Some(full) = places.iter().find(|place| how.mode == RestoreMode::Fail && !place.found.is_empty()) {
         let message = format!("the database {} isn't empty", server.place(&full.found.name));
