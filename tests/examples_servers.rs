@@ -67,6 +67,10 @@ fn postgres_is_restored_as_staging_backed_up_whole_and_reached_by_ssh() {
     run(&["backup", "shop"]).expect(0);
     run(&["restore", "shop", "--to", "staging", "--set", "owner=drop", "--yes"]).expect(0);
     assert_eq!((count(&staging, "shop_staging").as_str(), count(&staging, "shop").as_str()), ("700", "3"));
+    run(&["backup", "large"]).expect(0);
+    let to = ["--to", "staging", "--set", "database=large", "--set", "owner=drop", "--yes"];
+    run(&[&["restore", "large"][..], &to].concat()).expect(0);
+    assert_eq!((count(&staging, "large").as_str(), count(&staging, "shop").as_str()), ("700", "3"));
     run(&["backup", "fleet", "--jobs", "4"]).expect(0);
     let listed = run(&["--json", "list", "fleet"]).expect(0).stdout;
     assert!(listed.contains("\"fleet/blog\"") && listed.contains("\"fleet/shop\""), "{listed}");

@@ -47,6 +47,14 @@ pub(crate) fn refused_write(code: i32, message: &str, what: &str) -> Error {
     hinted(because(Error::new(kind, format!("can't {what}")), &said(code, "", message)), Some(code), kind)
 }
 
+/// Of a refusal, what it takes to be allowed: more than the hint that every refusal has.
+pub(crate) fn needs(mut error: Error, hint: &str) -> Error {
+    if error.kind == ErrorKind::Denied {
+        error.hint = Some(hint.to_owned());
+    }
+    error
+}
+
 fn hinted(error: Error, code: Option<i32>, kind: ErrorKind) -> Error {
     match (code, kind) {
         (Some(SNAPSHOT_TOO_OLD), _) => error.hint(

@@ -183,10 +183,18 @@ fn a_single_collection_gets_its_entries_and_no_other_is_made() {
         op("i", "shop.orders", doc! { "_id": 2 }),
         op("i", "shop.other", doc! { "_id": 2 }),
         command(doc! { "create": "later" }),
+        // Of others: another database that goes, a collection that changes in an unknown way.
+        op("c", "other.$cmd", doc! { "dropDatabase": 1 }),
     ];
     let parts =
         [part("shop", "orders", vec![doc! { "_id": 1 }]), part("shop", "other", vec![]), oplog(entries)];
     restore(&options(side, "single"), &archive(&parts), &how(RestoreMode::Fail, &["shop.orders"])).unwrap();
+    let unknown = |o: Document| {
+        archive(&[part("shop", "orders", vec![]), part("shop", "other", vec![]), oplog(vec![command(o)])])
+    };
+    let only = |bytes: &[u8]| restore(&options(side, "single2"), bytes, &how(RestoreMode::Fail, &["orders"]));
+    assert!(only(&unknown(doc! { "renameCollection": "shop.orders", "to": "shop.x" })).is_err());
+    only(&unknown(doc! { "convertToCapped": "other", "size": 5 })).unwrap();
     assert_eq!(side.names("single"), ["orders"]);
     assert_eq!(side.read("single", "orders").len(), 2);
     // Beside an old one, too: the entries go to what is loaded, not to what is there.

@@ -14,6 +14,7 @@ use windlass_plugin_api::{
 
 mod about;
 mod accounts;
+mod ahead;
 mod backup;
 mod bounded;
 mod claim;

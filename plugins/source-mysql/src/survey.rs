@@ -25,10 +25,12 @@ pub(crate) struct Survey {
 
 impl Survey {
     pub(crate) fn take(server: &Server<'_>) -> Result<Self> {
-        let which = Which::of(server)?;
-        let databases = existing(server, &which)?;
+        let (about, (which, databases)) = About::beside(server, || {
+            let which = Which::of(server)?;
+            let databases = existing(server, &which)?;
+            Ok((which, databases))
+        })?;
         let definers = databases.iter().flat_map(|database| database.definers.iter().cloned());
-        let about = About::of(server)?;
         Ok(Self {
             definers: definers.collect::<BTreeSet<_>>().into_iter().collect(),
             may_read_users: !server.options.users || users::may_read(&about),

@@ -103,8 +103,7 @@ pub(crate) fn place_of(server: &Server<'_>, places: &[Place]) -> String {
 pub(crate) fn target(cx: &Context, source: &Mysql, how: &RestoreOptions) -> Result<Target> {
     let server = Server::new(cx, source)?;
     server.prove_tls()?;
-    let places = places(&server, how)?;
-    let about = About::of(&server)?;
+    let (about, places) = About::beside(&server, || places(&server, how))?;
     accept(&about, how)?;
     let way = Way::choose(&server, &about, &places, how)?;
     let mut target = Target {

@@ -138,6 +138,39 @@ fn a_change_that_comes_in_between_makes_it_begin_again() {
 }
 
 #[test]
+fn tables_that_come_and_go_before_they_are_held_make_it_begin_again() {
+    for (change, left) in [
+        ("create table late as select n from generate_series(1, 70) n", "70"),
+        ("drop table b; create table late as select 1", "1"),
+    ] {
+        let server = shop();
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("mark");
+        // Once, before the holding session takes its locks: it alone reads a script.
+        let path = folder.path().join("psql");
+        let text = format!(
+            "#!/bin/sh\n[ \"$1\" = --version ] && {{ echo 'psql (PostgreSQL) 15.99'; exit; }}\n\
+             REAL=/usr/lib/postgresql/15/bin/psql\ncase \"$*\" in *'-f -'*) mkdir {} 2>/dev/null && \
+             PGPASSWORD={} \"$REAL\" -Xqw -h {} -p {} -U postgres shop -c '{change}' </dev/null;; esac\nexec \"$REAL\" \"$@\"\n",
+            mark.display(),
+            server.password(),
+            server.socket_dir().display(),
+            server.port()
+        );
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let options = with(parallel(&server, "shop"), json!({ "bin_dirs": [folder.path()] }));
+        let taken = backup(&server, &options).unwrap();
+        assert!(mark.exists(), "nothing came in between");
+        let recorded = taken.contents.details["relations"].to_string();
+        assert!(recorded.contains("\"late\"") && recorded.contains("\"b\"") != change.contains("drop"));
+        restore(&server, &parallel(&server, "copy"), &taken, &how(&taken, RestoreMode::Fail)).unwrap();
+        assert!(dumped(&server, "copy") == dumped(&server, "shop"));
+        assert_eq!(server.sql("copy", "select count(*) from late"), left);
+    }
+}
+
+#[test]
 fn rows_are_of_one_moment_while_others_write() {
     let server = Arc::new(shop());
     let its = server.clone();

@@ -28,6 +28,18 @@ const CHANGING: [&str; 7] = [
     "cappedMax",
 ];
 
+/// Commands on a collection that mean nothing without it.
+const OF_COLLECTIONS: [&str; 8] = [
+    "drop",
+    "createIndexes",
+    "commitIndexBuild",
+    "dropIndexes",
+    "deleteIndexes",
+    "dropIndex",
+    "deleteIndex",
+    "collMod",
+];
+
 /// What waits to be sent, in the order of the oplog: statements, or differences, of one collection.
 #[derive(Default)]
 pub(super) struct Waiting {
@@ -208,6 +220,8 @@ impl Work<'_> {
         let at = about.and_then(|collection| self.place_of((db, collection)));
         let o = Document::try_from(op.o).map_err(|error| damaged().because(&error))?;
         match (name, about, at) {
+            // Of a database that isn't restored.
+            _ if self.places.iter().all(|place| place.from != db) => Ok(()),
             ("create", Some(collection), None) => self.new_collection(db, collection, o).await,
             ("create" | "startIndexBuild" | "abortIndexBuild" | "dbCheck" | "setMultikeyMetadata", ..) => {
                 Ok(())
@@ -218,30 +232,27 @@ impl Work<'_> {
                 Ok(())
             }
             ("dropIndexes" | "deleteIndexes" | "dropIndex" | "deleteIndex", _, Some(at)) => {
-                let gone = o.get_str("index").unwrap_or_default();
-                self.places[at]
-                    .indexes
-                    .retain(|index| gone != "*" && index.get_str("name").ok() != Some(gone));
+                self.drop_indexes(at, o.get_str("index").unwrap_or_default());
                 Ok(())
             }
             ("collMod", _, Some(at)) => self.modify(at, o).await,
-            // Of a collection that isn't restored.
-            (_, Some(_), None)
-                if self.places.iter().all(|place| place.from != db) || !self.how.only.is_empty() =>
-            {
-                Ok(())
-            }
-            (
-                "drop" | "createIndexes" | "commitIndexBuild" | "dropIndexes" | "deleteIndexes" | "dropIndex"
-                | "deleteIndex" | "collMod",
-                _,
-                None,
-            ) => Ok(()),
+            // Of a collection that isn't restored, or is gone again.
+            (name, Some(_), None) if OF_COLLECTIONS.contains(&name) || self.chosen(name) => Ok(()),
             _ => Err(Error::new(
                 ErrorKind::Unsupported,
                 format!("the oplog holds `{name}` on `{db}`, which can't be applied"),
             )),
         }
+    }
+
+    /// Whether a command on a collection that isn't among the chosen ones needn't be known.
+    fn chosen(&self, name: &str) -> bool {
+        !self.how.only.is_empty() && name != "renameCollection"
+    }
+
+    fn drop_indexes(&mut self, at: usize, gone: &str) {
+        let indexes = &mut self.places[at].indexes;
+        indexes.retain(|index| gone != "*" && index.get_str("name").ok() != Some(gone));
     }
 
     /// A collection that came to be while the backup ran.
