@@ -74,7 +74,9 @@ fn spooled(mut archive: Reader) -> Result<NamedTempFile> {
 }
 
 /// Loads `data`, as many at the same time as `jobs` says. After the first failure the others are stopped.
-fn rows(cx: &Context, tool: &Tool, data: Vec<Reader>, jobs: u32) -> Result<()> {
+fn rows(cx: &Context, tool: &Tool, mut data: Vec<Reader>, jobs: u32) -> Result<()> {
+    // Taken from the end: the shares of the tables begin, and large objects follow when one is done.
+    data.reverse();
     let failed = Arc::new(AtomicBool::new(false));
     let error = Mutex::new(None);
     let count = data.len().min(jobs as usize);
@@ -82,7 +84,6 @@ fn rows(cx: &Context, tool: &Tool, data: Vec<Reader>, jobs: u32) -> Result<()> {
     thread::scope(|scope| {
         for _ in 0..count {
             scope.spawn(|| {
-                // The first stream is the last of the list, and none of them depends on another.
                 while let Some(archive) = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop() {
                     let input = Unless { input: archive, failed: failed.clone() };
                     if let Err(its) = load(cx, tool, Box::new(input)) {

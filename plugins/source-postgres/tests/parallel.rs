@@ -168,3 +168,31 @@ fn a_parallel_dump_goes_through_a_remote_shell_and_needs_its_input() {
     let error = backup(&server, &through(&[&deaf])).err().unwrap();
     assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("docker exec -i")), "{error:?}");
 }
+
+#[test]
+fn owners_and_grants_of_a_parallel_dump_are_mapped_made_or_left_away() {
+    let (from, to) = (shop(15), shop(15));
+    from.sql("shop", "create role \"the boss\"; create role readers; alter table orders owner to \"the boss\"; grant select on orders to readers; \
+        create rule quiet as on delete to orders do instead nothing");
+    let taken = backup(&from, &with(parallel(&from, "shop"), json!({ "globals": true }))).unwrap();
+    let owner = "select pg_get_userbyid(relowner), relacl::text from pg_class where relname = 'orders'";
+    let fill =
+        |more: Value, mode| restore(&to, &with(parallel(&to, "copy"), more), &taken, &how(&taken, mode));
+    let error = fill(json!({}), RestoreMode::Fail).unwrap_err();
+    assert!(
+        error.kind == ErrorKind::NotFound && error.to_string().contains("`readers`, `the boss`"),
+        "{error}"
+    );
+    to.sql("postgres", "create role chef; create role leser");
+    let mapped = json!({ "role_map": { "the boss": "chef", "readers": "leser" }, "drop_before": true });
+    for mode in [RestoreMode::Fail, RestoreMode::Merge, RestoreMode::Replace] {
+        fill(mapped.clone(), mode).unwrap();
+        assert_eq!(to.sql("copy", owner), "chef|{chef=arwdDxt/chef,leser=r/chef}", "{mode:?}");
+    }
+    let dropped = json!({ "owner": "drop", "privileges": "drop", "drop_before": true });
+    fill(dropped, RestoreMode::Replace).unwrap();
+    assert_eq!(to.sql("copy", owner), "postgres|");
+    let (_, restored) = fill(json!({ "globals": true, "drop_before": true }), RestoreMode::Replace).unwrap();
+    assert!(restored.notes[0].contains("Made the roles"), "{restored:?}");
+    assert!(to.sql("copy", owner).starts_with("the boss|"));
+}
