@@ -84,7 +84,9 @@ fn rows(cx: &Context, tool: &Tool, mut data: Vec<Reader>, jobs: u32) -> Result<(
     thread::scope(|scope| {
         for _ in 0..count {
             scope.spawn(|| {
-                while let Some(archive) = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+                // Not in the loop's head: the lock would be held while the archive is loaded.
+                let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                while let Some(archive) = next() {
                     let input = Unless { input: archive, failed: failed.clone() };
                     if let Err(its) = load(cx, tool, Box::new(input)) {
                         failed.store(true, Ordering::SeqCst);
