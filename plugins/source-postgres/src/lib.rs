@@ -21,7 +21,7 @@ mod facts;
 mod follow;
 mod globals;
 mod grants;
-mod held;
+mod held_end;
 mod hold;
 mod links;
 mod load;

@@ -10,7 +10,7 @@ use windlass_plugin_api::{Context, Error, ErrorKind, Inputs, Reader, RestoreOpti
 use crate::archives::Archives;
 use crate::clear;
 use crate::extensions::Extensions;
-use crate::held::Held;
+use crate::held_end::Held;
 use crate::only::{self, Chosen};
 use crate::options::Keep;
 use crate::parts::Parts;
