@@ -36,8 +36,6 @@ mod scan;
 mod screen;
 mod select;
 mod server;
-#[cfg(all(test, not(debug_assertions)))]
-mod speed;
 mod statement;
 mod steady;
 mod survey;
