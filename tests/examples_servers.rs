@@ -5,6 +5,8 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
 
 use common::{Ran, Sandbox, repo};
 use windlass_test_servers::{Etcd, Postgres};
@@ -65,6 +67,10 @@ fn postgres_is_restored_as_staging_backed_up_whole_and_reached_by_ssh() {
     run(&["backup", "shop"]).expect(0);
     run(&["restore", "shop", "--to", "staging", "--set", "owner=drop", "--yes"]).expect(0);
     assert_eq!((count(&staging, "shop_staging").as_str(), count(&staging, "shop").as_str()), ("700", "3"));
+    run(&["backup", "large"]).expect(0);
+    let to = ["--to", "staging", "--set", "database=large", "--set", "owner=drop", "--yes"];
+    run(&[&["restore", "large"][..], &to].concat()).expect(0);
+    assert_eq!((count(&staging, "large").as_str(), count(&staging, "shop").as_str()), ("700", "3"));
     run(&["backup", "fleet", "--jobs", "4"]).expect(0);
     let listed = run(&["--json", "list", "fleet"]).expect(0).stdout;
     assert!(listed.contains("\"fleet/blog\"") && listed.contains("\"fleet/shop\""), "{listed}");
@@ -79,25 +85,36 @@ fn keys(server: &Etcd) -> String {
     answer.split_once("\"kvs\":").unwrap_or_else(|| panic!("{answer}")).1.to_owned()
 }
 
-#[test]
-fn etcd_comes_back_in_the_folder_of_another_server_and_a_dead_one_makes_no_snapshot() {
+/// A server with keys, one with a key that must not be lost, and the config that saves the first and restores to the second.
+fn etcd() -> (Etcd, Etcd, Sandbox) {
     let (server, other) = (Etcd::start(), Etcd::start());
     for (key, value) in [("/shop/a", "1"), ("/shop/b", "two\nlines"), ("/shop/a", "2"), ("/gone", "x")] {
         server.ctl(&["put", key, value]);
     }
     server.ctl(&["del", "/gone"]);
     other.ctl(&["put", "/mine", "precious"]);
-    let (before, precious) = (keys(&server), keys(&other));
-
     let sandbox = Sandbox::new();
-    let data = other.data_dir();
     let text = fs::read_to_string(repo().join("examples/pipelines/etcd.toml")).unwrap();
     let text = text
         .replace("http://127.0.0.1:2379", &server.url())
-        .replace("/srv/etcd/data", data.to_str().unwrap())
+        .replace("/srv/etcd/data", other.data_dir().to_str().unwrap())
         .replace("/mnt/nas/backups", sandbox.path("store").to_str().unwrap());
     assert!(!text.contains("/srv/") && !text.contains(":2379"), "{text}");
     sandbox.config(&text);
+    (server, other, sandbox)
+}
+
+/// What lies beside a server's data folder under such a name.
+fn beside(server: &Etcd, begin: &str) -> Vec<PathBuf> {
+    let folder = server.data_dir().parent().unwrap().to_owned();
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(begin)).collect()
+}
+
+#[test]
+fn etcd_comes_back_in_the_folder_of_another_server_and_what_was_there_is_kept() {
+    let (server, other, sandbox) = etcd();
+    let (before, precious) = (keys(&server), keys(&other));
     sandbox.ok(&["check"]);
     sandbox.ok(&["backup"]);
     server.ctl(&["put", "/later", "than the backup"]);
@@ -108,32 +125,45 @@ fn etcd_comes_back_in_the_folder_of_another_server_and_a_dead_one_makes_no_snaps
     other.stop();
     sandbox.ok(&["restore", "keys", "--mode", "replace", "--yes"]);
     other.restart();
-    assert_eq!((keys(&other), keys(&server)), (before.clone(), later));
-    let beside = |begin: &str| -> Vec<_> {
-        let entries = fs::read_dir(data.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
-        entries.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(begin)).collect()
-    };
-    assert_eq!(beside("data.new-"), Vec::<std::path::PathBuf>::new());
+    assert_eq!((keys(&other), keys(&server)), (before, later));
 
-    // What was there is kept, and is a whole data folder.
     other.stop();
-    let kept = beside("data.before-");
-    fs::remove_dir_all(&data).unwrap();
-    fs::rename(&kept[0], &data).unwrap();
+    fs::remove_dir_all(other.data_dir()).unwrap();
+    fs::rename(&beside(&other, "data.before-")[0], other.data_dir()).unwrap();
     other.restart();
-    assert_eq!(keys(&other), precious);
+    assert_eq!((keys(&other), beside(&other, "data.new-").len()), (precious, 0));
+}
 
-    // By hand, where nothing is.
+#[test]
+fn a_damaged_etcd_snapshot_is_refused_a_dead_server_makes_none_and_a_whole_one_comes_back_by_hand() {
+    let (server, other, sandbox) = etcd();
+    let (before, precious) = (keys(&server), keys(&other));
+    sandbox.ok(&["backup"]);
+
+    // Noticed by etcdctl before anything is renamed.
     other.stop();
-    fs::remove_dir_all(&data).unwrap();
+    let plain = sandbox.path("plain");
+    sandbox.ok(&["restore", "keys", "--output", plain.to_str().unwrap()]);
+    let mut bytes = fs::read(&plain).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&plain, bytes).unwrap();
+    let input = ["restore", "--input", plain.to_str().unwrap(), "--to", "keys", "--mode", "replace", "--yes"];
+    sandbox.run(&input).expect(1).says("sha256");
+    other.restart();
+    assert_eq!((keys(&other), beside(&other, "data.").len()), (precious, 0));
+
+    other.stop();
+    fs::remove_dir_all(other.data_dir()).unwrap();
     let text = fs::read_to_string(sandbox.object("keys", "RESTORE.txt")).unwrap();
     let by_hand = text.split("decoded)\n").nth(1).unwrap().split("\nWhen this folder").next().unwrap();
-    let ended = std::process::Command::new("sh")
+    let ended = Command::new("sh")
         .args(["-ec", by_hand])
         .current_dir(sandbox.object("keys", ""))
         .envs([("ETCDCTL_API", "3"), ("ETCDCTL_ENDPOINTS", "http://127.0.0.1:1")])
-        .status();
-    assert!(ended.unwrap().success(), "{by_hand}");
+        .output()
+        .unwrap();
+    assert!(ended.status.success(), "{by_hand}: {}", String::from_utf8_lossy(&ended.stderr));
     other.restart();
     assert_eq!(keys(&other), before);
 

@@ -3,6 +3,8 @@
 //! Prints where the server is as lines of `name=value`, and an empty line when it answers. It is one of the tests'
 //! servers with more memory; what is put into it and asked of it is up to the caller.
 
+#![allow(clippy::print_stdout, reason = "where the server is, is its output")]
+
 use std::io::{self, Read};
 
 use windlass_test_servers::{MariaDb, Postgres, Redis};

@@ -28,7 +28,7 @@ pub(crate) async fn backup(server: &Server, options: &Options, out: &dyn Outputs
         Way::Oplog => {
             let since = oplog::begin(server).await?;
             // What was made before this moment must be in the plan, and what comes later is in the oplog.
-            plan = Plan::of(server, options).await?;
+            plan = Plan::of(server, options).await?.by(Way::Oplog);
             Some(since)
         }
         _ => None,
@@ -143,7 +143,7 @@ impl Copy<'_> {
 
     /// Writes one collection, past the snapshot if `aside`. Returns how many documents it has.
     async fn collection(&mut self, one: &Found, aside: bool) -> Result<u64> {
-        self.archive.begin(&one.db, &one.name)?;
+        self.archive.begin(&one.db, &one.data())?;
         let documents = match (one.kind.as_str(), aside) {
             // A view has no documents of its own.
             ("view", _) => 0,
@@ -156,7 +156,7 @@ impl Copy<'_> {
     async fn documents(&mut self, one: &Found, snapshot: bool) -> Result<u64> {
         let what = format!("read `{}`", one.namespace());
         let (server, mut count) = (self.server, 0);
-        let find = server.client.database(&one.db).collection::<bson::RawDocumentBuf>(&one.name);
+        let find = server.client.database(&one.db).collection::<bson::RawDocumentBuf>(&one.data());
         let find = find.find(doc! {});
         if snapshot {
             let mut session = self.session().await?;

@@ -5,7 +5,7 @@
 use bson::{Bson, Document, doc, spec::BinarySubtype};
 use windlass_plugin_api::{Error, Result};
 
-use crate::archive::Entry;
+use crate::archive::{BUCKETS, Entry};
 use crate::connect::Server;
 use crate::extjson;
 
@@ -33,12 +33,22 @@ pub(crate) struct Found {
     pub(crate) options: Document,
     /// In hexadecimal digits; tells one that was dropped and made again from what it was.
     pub(crate) uuid: Option<String>,
+    /// What the server says of the collection of buckets, if there is one: that of a time series.
+    pub(crate) buckets: Option<Bson>,
 }
 
 impl Found {
     /// `database.collection`.
     pub(crate) fn namespace(&self) -> String {
         format!("{}.{}", self.db, self.name)
+    }
+
+    /// The name of the collection that holds its documents.
+    pub(crate) fn data(&self) -> String {
+        match self.kind.as_str() {
+            "timeseries" => format!("{BUCKETS}{}", self.name),
+            _ => self.name.clone(),
+        }
     }
 
     /// Whether its oldest documents give way to new ones.
@@ -83,8 +93,13 @@ pub(crate) async fn databases(server: &Server) -> Result<Vec<String>> {
 /// All that a user has put into a database: no collections that the server keeps for itself, but stored functions.
 pub(crate) async fn collections(server: &Server, db: &str) -> Result<Vec<Found>> {
     let what = format!("list the collections of `{db}`");
+    let listed = all(server, &what, db, doc! { "listCollections": 1 }).await?;
+    let info_of = |name: &str| {
+        let one = listed.iter().find(|one| one.get_str("name").ok() == Some(name))?;
+        Some(one.get("info").cloned().unwrap_or(Bson::Null))
+    };
     let mut found = Vec::new();
-    for one in all(server, &what, db, doc! { "listCollections": 1 }).await? {
+    for one in &listed {
         let name = one.get_str("name").unwrap_or_default().to_owned();
         if name.is_empty() || (name.starts_with("system.") && name != "system.js") {
             continue;
@@ -98,6 +113,7 @@ pub(crate) async fn collections(server: &Server, db: &str) -> Result<Vec<Found>>
         };
         found.push(Found {
             db: db.to_owned(),
+            buckets: info_of(&format!("{BUCKETS}{name}")),
             name,
             kind: one.get_str("type").unwrap_or("collection").to_owned(),
             options: one.get_document("options").cloned().unwrap_or_default(),

@@ -47,6 +47,14 @@ pub(crate) fn refused_write(code: i32, message: &str, what: &str) -> Error {
     hinted(because(Error::new(kind, format!("can't {what}")), &said(code, "", message)), Some(code), kind)
 }
 
+/// Of a refusal, what it takes to be allowed: more than the hint that every refusal has.
+pub(crate) fn needs(mut error: Error, hint: &str) -> Error {
+    if error.kind == ErrorKind::Denied {
+        error.hint = Some(hint.to_owned());
+    }
+    error
+}
+
 fn hinted(error: Error, code: Option<i32>, kind: ErrorKind) -> Error {
     match (code, kind) {
         (Some(SNAPSHOT_TOO_OLD), _) => error.hint(
@@ -68,7 +76,7 @@ fn kind_of(code: i32) -> ErrorKind {
         48 => ErrorKind::AlreadyExists,
         50 | 262 => ErrorKind::TimedOut,
         59 | 115 | 166 | 246 => ErrorKind::Unsupported,
-        6 | 7 | 89 | 91 | 189 | 9001 | 10107 | 11600 | 11602 | 13435 | 13436 => ErrorKind::Unavailable,
+        6 | 7 | 89 | 91 | 136 | 189 | 9001 | 10107 | 11600 | 11602 | 13435 | 13436 => ErrorKind::Unavailable,
         14031 => ErrorKind::Full,
         _ => ErrorKind::Failed,
     }

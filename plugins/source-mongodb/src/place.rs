@@ -20,6 +20,8 @@ pub(crate) struct Place {
     pub(crate) db: String,
     pub(crate) name: String,
     pub(crate) is_view: bool,
+    /// A time series: documents are its buckets.
+    pub(crate) is_series: bool,
     /// For `create`.
     pub(crate) options: Document,
     /// For `createIndexes`: none that comes with the collection.
@@ -97,8 +99,8 @@ impl Places {
 
 /// Why this one isn't restored.
 fn kept_back(entry: &Entry) -> Option<&'static str> {
-    if entry.kind == "timeseries" || entry.collection.starts_with("system.buckets.") {
-        return Some("time series collections can't be restored");
+    if entry.kind == "timeseries/2" {
+        return Some("time series of servers from version 8.3 on can't be restored");
     }
     if users::part(entry).is_some() {
         return Some("users and roles are restored with `users = true` alone");
@@ -115,6 +117,7 @@ fn place(entry: usize, one: &Entry) -> Result<Place> {
     let options = metadata.get_document("options").cloned().unwrap_or_default();
     let mut place = Place::new(entry, &one.db, &one.db, &one.collection, options)?;
     place.is_view |= one.kind == "view";
+    place.is_series = one.kind == "timeseries";
     let indexes = metadata.get_array("indexes").map_or(&[][..], Vec::as_slice);
     let indexes =
         indexes.iter().filter_map(Bson::as_document).filter(|index| !comes_by_itself(index)).cloned();
@@ -156,6 +159,7 @@ impl Place {
             db: db.to_owned(),
             name: collection.to_owned(),
             is_view: options.contains_key("viewOn"),
+            is_series: false,
             indexes: Vec::new(),
             options,
         })
@@ -196,7 +200,7 @@ mod tests {
             entry("a", "$admin.system.users", "", ""),
             entry("", "oplog", "", ""),
             entry("a", "system.views", "", ""),
-            entry("a", "t", "timeseries", ""),
+            entry("a", "t", "timeseries/2", ""),
             entry("a", "x", "collection", metadata),
         ];
         let places = Places::of(&entries, &RestoreOptions::default(), None, false).unwrap();

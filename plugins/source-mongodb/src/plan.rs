@@ -5,7 +5,7 @@ use windlass_plugin_api::{Error, ErrorKind, Probe, Result};
 
 use crate::catalog::{self, Found};
 use crate::connect::Server;
-use crate::consistency::{self, number};
+use crate::consistency::{self, Way, number};
 use crate::options::Options;
 use crate::{select, users};
 
@@ -22,9 +22,10 @@ pub(crate) struct Plan {
 /// Looks at the server, for `check` and before each backup.
 pub(crate) async fn probe(server: &Server, options: &Options) -> Result<Probe> {
     let plan = Plan::of(server, options).await?;
+    let choice = consistency::choose(server, options, plan.bytes).await?;
+    let plan = plan.by(choice.way);
     let mut probe = Probe { warnings: plan.warnings, ..Probe::default() };
     probe.versions.insert("server".to_owned(), version(server).await?);
-    let choice = consistency::choose(server, options, plan.bytes).await?;
     probe.warnings.extend(choice.warning);
     probe.missing = plan.left_out;
     probe.estimate_bytes = (plan.bytes > 0).then_some(plan.bytes);
@@ -41,16 +42,38 @@ pub(crate) async fn probe(server: &Server, options: &Options) -> Result<Probe> {
     Ok(probe)
 }
 
+/// Why a time series can't be backed up.
+async fn kept_back(server: &Server, one: &Found) -> Result<Option<&'static str>> {
+    if one.kind != "timeseries" {
+        return Ok(None);
+    }
+    if one.buckets.is_none() {
+        return Ok(Some("the server keeps no buckets of it"));
+    }
+    match look(server, one).await {
+        Err(error) if error.kind == ErrorKind::Denied => {
+            Ok(Some("only the role `backup` may read its buckets"))
+        }
+        Err(error) => Err(error),
+        Ok(()) => Ok(None),
+    }
+}
+
+/// Reads a document, if there is one.
+async fn look(server: &Server, one: &Found) -> Result<()> {
+    let collection = server.client.database(&one.db).collection::<Document>(&one.data());
+    let look = collection.find_one(doc! {}).projection(doc! { "_id": 1 });
+    server.ask(&format!("read `{}`", one.namespace()), look).await.map(drop)
+}
+
 /// An error that names each collection which may not be read, rather than one after the other in runs that fail.
 async fn may_read(server: &Server, collections: &[Found]) -> Result<()> {
     let mut denied = Vec::new();
     for one in collections.iter().filter(|one| one.kind != "view") {
-        let collection = server.client.database(&one.db).collection::<Document>(&one.name);
-        let look = collection.find_one(doc! {}).projection(doc! { "_id": 1 });
-        match server.ask(&format!("read `{}`", one.namespace()), look).await {
+        match look(server, one).await {
             Err(error) if error.kind == ErrorKind::Denied => denied.push((one.namespace(), error)),
             Err(error) => return Err(error),
-            Ok(_) => {}
+            Ok(()) => {}
         }
     }
     let names: Vec<_> = denied.iter().map(|(name, _)| format!("`{name}`")).collect();
@@ -86,23 +109,38 @@ impl Plan {
         plan.warnings.extend(ours.iter().map(|one| {
             format!("`{}` was left by a restore that was ended; it isn't in the backup.", one.namespace())
         }));
-        collections.into_iter().for_each(|one| plan.take(one));
+        for one in collections {
+            plan.take(server, one).await?;
+        }
         Ok(plan)
     }
 
-    fn take(&mut self, one: Found) {
-        if one.kind == "timeseries" {
-            self.left_out
-                .push(format!("the time series collection `{}` isn't in the backup", one.namespace()));
-            return;
+    async fn take(&mut self, server: &Server, one: Found) -> Result<()> {
+        if let Some(why) = kept_back(server, &one).await? {
+            self.left_out.push(format!("the time series collection `{}`: {why}", one.namespace()));
+            return Ok(());
         }
-        if one.options.contains_key("timeseries") {
+        if one.kind != "timeseries" && one.options.contains_key("timeseries") {
             self.warnings.push(format!(
                 "The server gives the time series collection `{}` as a plain one: its options are kept, its documents are measurements.",
                 one.namespace()
             ));
         }
         self.collections.push(one);
+        Ok(())
+    }
+
+    /// Leaves out what can't be had in the chosen way.
+    pub(crate) fn by(mut self, way: Way) -> Self {
+        if way == Way::Oplog {
+            let (series, others): (Vec<_>, Vec<_>) =
+                self.collections.into_iter().partition(|one| one.kind == "timeseries");
+            self.collections = others;
+            self.left_out.extend(series.iter().map(|one| {
+                format!("the time series collection `{}`: its oplog can't be applied", one.namespace())
+            }));
+        }
+        self
     }
 
     /// A collection that was dropped, replaced or renamed on the way may have been read as an empty one: that is no backup.
@@ -112,7 +150,9 @@ impl Plan {
             now.extend(catalog::collections(server, db).await?);
         }
         let same = |one: &&Found| {
-            now.iter().any(|other| other.namespace() == one.namespace() && other.uuid == one.uuid)
+            now.iter().any(|other| {
+                (other.namespace(), &other.uuid, &other.buckets) == (one.namespace(), &one.uuid, &one.buckets)
+            })
         };
         match self.collections.iter().find(|one| !same(one)) {
             None => Ok(()),

@@ -88,6 +88,7 @@ mod tests {
             kind: "collection".into(),
             options: bson::doc! {},
             uuid: None,
+            buckets: None,
         }
     }
 

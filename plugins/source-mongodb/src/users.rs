@@ -9,6 +9,7 @@ use windlass_plugin_api::{Error, ErrorKind, Result};
 use crate::archive::Entry;
 use crate::catalog;
 use crate::connect::Server;
+use crate::errors;
 use crate::load::{Batch, Kind};
 
 /// Collections of one database's users in an archive, and of all users.
@@ -125,12 +126,8 @@ fn stored(mut one: Document) -> Result<RawDocumentBuf> {
 }
 
 fn hinted(error: Error) -> Error {
-    match error.kind {
-        ErrorKind::Denied => {
-            error.hint("The role `backup` on `admin` may read users and roles; without it leave `users` out.")
-        }
-        _ => error,
-    }
+    let needed = "The role `backup` on `admin` may read users and roles; without it leave `users` out.";
+    errors::needs(error, needed)
 }
 
 impl Found {
@@ -200,11 +197,9 @@ impl Found {
             "drop": false,
             "db": database.unwrap_or_default(),
         };
-        let error = server.command("make users and roles", "admin", command).await;
-        error.map(drop).map_err(|error| match error.kind {
-            ErrorKind::Denied => error.hint("The role `restore` on `admin` may make users and roles."),
-            _ => error,
-        })
+        let made = server.command("make users and roles", "admin", command).await;
+        let needed = "The role `restore` on `admin` may make users and roles.";
+        made.map(drop).map_err(|error| errors::needs(error, needed))
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use bson::raw::RawArrayBuf;
 use bson::{Document, RawDocumentBuf, Timestamp, doc, rawdoc};
+use common::archives::blocks;
 use common::hooked::{Hooked, backup_with, large_of};
 use common::proxy::answering;
 use common::{Side, backup, how, options, restore, sides};
@@ -160,6 +161,45 @@ fn collections_made_during_a_backup_come_with_the_oplog_and_other_databases_do_n
     assert!(other.names("made_not").is_empty());
     let held = |text: &[u8]| out.bytes().windows(text.len()).any(|window| window == text);
     assert!(held(b"made.later") && !held(b"made_not"), "entries of another database are in the archive");
+}
+
+#[test]
+fn the_oplog_of_a_whole_server_stands_where_mongodump_puts_it_and_makes_all_databases_of_one_moment() {
+    let (side, other): (&'static Side, _) = (Box::leak(Box::new(Side::start())), Side::start());
+    large_of(side, "first", 1);
+    bank(side, "second");
+    let options = json!({ "url": side.server.url(), "consistency": "oplog" });
+    let (result, out) = backup_with(&options, || {
+        for number in 1..=5 {
+            side.insert("first", "orders", &[doc! { "_id": format!("late {number}") }]);
+            transfer(side, "second", number);
+        }
+    });
+    let contents = result.unwrap();
+    let (prelude, blocks) = blocks(&out.bytes());
+    // As `mongodump --oplog`: in no database, without metadata, behind all collections.
+    let oplog = doc! { "db": "", "collection": "oplog", "metadata": "", "size": 0, "type": "" };
+    assert_eq!(prelude.last(), Some(&oplog));
+    let ends: Vec<_> = blocks.iter().map(|(header, _)| header.get_str("collection").unwrap()).collect();
+    assert_eq!(ends[ends.len() - 2..], ["oplog", "oplog"]);
+    let (entries, end) = (&blocks[blocks.len() - 2], &blocks[blocks.len() - 1]);
+    let keys = |header: &Document| header.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&entries.0), ["db", "collection", "EOF", "CRC"]);
+    assert!(
+        entries.0.get_str("db").unwrap().is_empty() && end.0.get_bool("EOF").unwrap() && end.1.is_empty()
+    );
+    let first = Document::from_reader(&entries.1[..]).unwrap();
+    for field in ["ts", "op", "ns", "o"] {
+        assert!(first.contains_key(field), "{first}");
+    }
+    let mut how = how(RestoreMode::Fail, &[]);
+    how.contents = Some(contents);
+    restore(&json!({ "url": other.server.url() }), &out.bytes(), &how).unwrap();
+    for db in ["first", "second"] {
+        assert_eq!(other.fingerprint(db), side.fingerprint(db), "{db}");
+    }
+    assert_eq!(sums(&other, "second"), (5, 5));
+    side.server.stop();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use bson::raw::RawArrayBuf;
 use bson::{Document, RawDocumentBuf, doc, rawdoc};
-use common::archives::{Part, archive, part};
+use common::archives::{Part, archive, blocks, part};
 use common::proxy::{answering, listening_in};
 use common::{backup, how, of_mongodump, options, restore, sides};
 use serde_json::json;
@@ -158,8 +158,13 @@ fn the_options_of_collections_come_back() {
         db,
         doc! { "insert": "strict", "documents": [{ "_id": 1, "n": 1 }], "bypassDocumentValidation": true },
     );
+    let function =
+        doc! { "_id": "f", "value": bson::Bson::JavaScriptCode("function() { return 1 }".to_owned()) };
+    one.insert(db, "system.js", std::slice::from_ref(&function));
     let (bytes, _) = backup(&options(one, db)).unwrap();
     restore(&options(other, "opts2"), &bytes, &how(RestoreMode::Fail, &[])).unwrap();
+    restore(&options(other, "opts2"), &bytes, &how(RestoreMode::Replace, &[])).unwrap();
+    assert_eq!(other.read("opts2", "system.js"), [function]);
     assert_eq!(other.fingerprint("opts2"), one.fingerprint(db));
     for word in ["\"de\"", "moderate", "2dsphere", "hidden", "w.$**", "8192", "sparse"] {
         assert!(other.fingerprint("opts2").contains(word), "{word}: {}", one.fingerprint(db));
@@ -179,6 +184,81 @@ fn a_time_series_that_the_server_gives_as_plain_keeps_its_options_and_is_told() 
     assert_eq!(other.fingerprint("series"), one.fingerprint("series"));
     let listed = other.run("series", doc! { "listCollections": 1 });
     assert!(listed.to_string().contains("granularity") && listed.to_string().contains("3600"), "{listed}");
+}
+
+/// A bucket as MongoDB's servers keep measurements.
+fn bucket(number: i32) -> Document {
+    let time = bson::DateTime::from_millis(1_700_000_000_000);
+    let control = doc! { "version": 1, "min": { "t": time, "v": 1.5 }, "max": { "t": time, "v": 2.5 } };
+    doc! { "_id": number, "control": control, "meta": "a", "data": { "t": { "0": time }, "v": { "0": 1.5 } } }
+}
+
+#[test]
+fn a_time_series_goes_by_its_buckets_as_mongodump_takes_them() {
+    let (one, other) = sides();
+    let series = doc! { "timeseries": { "timeField": "t", "metaField": "meta", "granularity": "hours" } };
+    one.run("metrics", doc! { "create": "ts" });
+    one.run(
+        "metrics",
+        doc! { "createIndexes": "ts", "indexes": [{ "key": { "meta": 1 }, "name": "by_meta" }] },
+    );
+    one.insert("metrics", "system.buckets.ts", &[bucket(1), bucket(2)]);
+    // What a server with time series tells of it.
+    let uuid = bson::Binary { subtype: bson::spec::BinarySubtype::Uuid, bytes: vec![7; 16] };
+    let batch = bson::bson!([
+        { "name": "ts", "type": "timeseries", "options": series.clone(), "info": { "readOnly": false } },
+        { "name": "system.buckets.ts", "type": "collection", "options": {}, "info": { "uuid": uuid } },
+        { "name": "system.views", "type": "collection", "options": {} },
+    ]);
+    let cursor = doc! { "id": 0_i64, "ns": "metrics.$cmd.listCollections", "firstBatch": batch };
+    let answer = doc! { "cursor": cursor, "ok": 1.0 }.to_vec().unwrap();
+    let port = answering(one.server.port(), "listCollections", move |_| answer.clone());
+    let mut from = json!({ "host": "127.0.0.1", "port": port, "database": "metrics" });
+    let (bytes, contents) = backup(&from).unwrap();
+    assert!(contents.left_out.is_empty() && contents.warnings.is_empty(), "{contents:?}");
+    let (prelude, found) = blocks(&bytes);
+    let entry = (prelude[1].get_str("collection").unwrap(), prelude[1].get_str("type").unwrap());
+    assert_eq!(entry, ("ts", "timeseries"));
+    assert!(found.iter().all(|(header, _)| header.get_str("collection").unwrap() == "system.buckets.ts"));
+
+    restore(&options(other, "metrics"), &bytes, &how(RestoreMode::Replace, &[])).unwrap();
+    assert_eq!(other.read("metrics", "system.buckets.ts"), [bucket(1), bucket(2)]);
+    let text = other.fingerprint("metrics");
+    assert!(text.contains("hours") && text.contains("by_meta"), "{text}");
+    let before = other.documents("metrics", "system.buckets.ts");
+    for mode in [RestoreMode::Replace, RestoreMode::Merge] {
+        let error = restore(&options(other, "metrics"), &bytes, &how(mode, &[])).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Refused, "{error:?}");
+    }
+    assert!(other.documents("metrics", "system.buckets.ts") == before);
+    // The oplog of buckets isn't applied, so they aren't taken with it.
+    from["consistency"] = json!("oplog");
+    let (_, contents) = backup(&from).unwrap();
+    assert!(contents.left_out.len() == 1 && contents.left_out[0].contains("metrics.ts"), "{contents:?}");
+}
+
+#[test]
+fn a_time_series_without_buckets_is_told_and_the_rest_of_its_archive_restored() {
+    let (_, side) = sides();
+    let parts = [part("shop", "orders", vec![doc! { "_id": 1 }]), part("shop", "ts", vec![bucket(1)])];
+    let mut bytes = archive(&parts);
+    let at = |bytes: &[u8], text: &[u8]| bytes.windows(text.len()).position(|window| window == text).unwrap();
+    // As of a server of version 8.3: the type of the second entry, and the version.
+    let version = at(&bytes, b"8.0.1");
+    bytes[version..version + 5].copy_from_slice(b"8.3.1");
+    let end = at(&bytes, b"\xff\xff\xff\xff");
+    let start = end - prelude_length(&bytes, 2);
+    let mut entry = Document::from_reader(&bytes[start..end]).unwrap();
+    entry.insert("type", "timeseries");
+    bytes.splice(start..end, entry.to_vec().unwrap());
+    let (.., done) = restore(&options(side, "eight"), &bytes, &how(RestoreMode::Fail, &[])).unwrap();
+    assert!(done.left_out.len() == 1 && done.left_out[0].contains("8.3"), "{done:?}");
+    assert_eq!(side.names("eight"), ["orders"]);
+}
+
+/// The length of one document of the prelude.
+fn prelude_length(bytes: &[u8], number: usize) -> usize {
+    blocks(bytes).0[number].to_vec().unwrap().len()
 }
 
 #[test]
@@ -211,6 +291,7 @@ fn a_hostile_archive_brings_data_and_nothing_else() {
                     collection: bad.collection,
                     metadata: bad.metadata,
                     documents: bad.documents.clone(),
+                    kind: bad.kind,
                 },
             ]);
             let mut how = how(RestoreMode::Fail, &[]);

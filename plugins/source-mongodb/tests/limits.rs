@@ -55,6 +55,21 @@ fn with_the_oplog_a_change_of_the_primary_fails_the_backup() {
 }
 
 #[test]
+fn a_place_in_the_oplog_that_is_lost_is_looked_for_again_but_not_for_ever() {
+    let side = Side::over(Mongo::start_with(&["--enable-test-commands"]));
+    fill(&side, "shop", 10);
+    let options = json!({ "url": side.server.url(), "database": "shop", "consistency": "oplog" });
+    for (times, fine) in [(2, true), (20, false)] {
+        let data = doc! { "failCommands": ["find"], "errorCode": 136, "appName": "windlass" };
+        // Open transactions, and the newest entry, twice; four collections; the newest entry again.
+        let mode = doc! { "skip": 2 + 2 + 4 + 1, "times": times };
+        side.run("admin", doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data });
+        let (result, out) = backup_with(&options, || ());
+        assert_eq!((result.is_ok(), out.finished()), (fine, fine), "{result:?}");
+    }
+}
+
+#[test]
 fn a_replica_set_is_found_by_its_url_and_its_oplog_is_read_from_one_server_alone() {
     let side = Side::start();
     fill(&side, "shop", 10);
@@ -67,4 +82,33 @@ fn a_replica_set_is_found_by_its_url_and_its_oplog_is_read_from_one_server_alone
     assert!(error.hint.unwrap().contains("readPreference"));
     // A snapshot may be read anywhere.
     assert!(backup(&json!({ "url": spread })).unwrap().1.consistency_point.unwrap().starts_with("cluster"));
+}
+
+#[test]
+fn a_connection_that_is_cut_leaves_no_backup_and_the_target_as_it_was() {
+    let side: &'static Side = Box::leak(Box::new(Side::over(Mongo::start_with(&["--enable-test-commands"]))));
+    large_of(side, "shop", 1);
+    let options = json!({ "url": side.server.url(), "database": "shop" });
+    let cut = |command: &str, skip: i32, times: i32| {
+        let data = doc! { "failCommands": [command], "closeConnection": true, "appName": "windlass" };
+        let mode = doc! { "skip": skip, "times": times };
+        side.run("admin", doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data });
+    };
+    let before = side.fingerprint("shop");
+    cut("getMore", 0, 1);
+    let (result, out) = backup_with(&options, || ());
+    assert_eq!(result.unwrap_err().kind, ErrorKind::Unavailable);
+    assert!(!out.finished());
+    for (command, skip) in [("insert", 1), ("createIndexes", 0)] {
+        cut(command, skip, 1);
+        let error = restore(&options, &of_mongodump(), &how(RestoreMode::Replace, &[])).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unavailable, "{command}: {error:?}");
+        assert_eq!(side.fingerprint("shop"), before, "{command}");
+    }
+    // A new database is gone again.
+    cut("insert", 1, 1);
+    let new = json!({ "url": side.server.url(), "database": "new" });
+    restore(&new, &of_mongodump(), &how(RestoreMode::Fail, &[])).unwrap_err();
+    assert!(side.names("new").is_empty(), "{:?}", side.names("new"));
+    side.server.stop();
 }

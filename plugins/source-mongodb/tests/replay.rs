@@ -183,10 +183,18 @@ fn a_single_collection_gets_its_entries_and_no_other_is_made() {
         op("i", "shop.orders", doc! { "_id": 2 }),
         op("i", "shop.other", doc! { "_id": 2 }),
         command(doc! { "create": "later" }),
+        // Of others: another database that goes, a collection that changes in an unknown way.
+        op("c", "other.$cmd", doc! { "dropDatabase": 1 }),
     ];
     let parts =
         [part("shop", "orders", vec![doc! { "_id": 1 }]), part("shop", "other", vec![]), oplog(entries)];
     restore(&options(side, "single"), &archive(&parts), &how(RestoreMode::Fail, &["shop.orders"])).unwrap();
+    let unknown = |o: Document| {
+        archive(&[part("shop", "orders", vec![]), part("shop", "other", vec![]), oplog(vec![command(o)])])
+    };
+    let only = |bytes: &[u8]| restore(&options(side, "single2"), bytes, &how(RestoreMode::Fail, &["orders"]));
+    assert!(only(&unknown(doc! { "renameCollection": "shop.orders", "to": "shop.x" })).is_err());
+    only(&unknown(doc! { "convertToCapped": "other", "size": 5 })).unwrap();
     assert_eq!(side.names("single"), ["orders"]);
     assert_eq!(side.read("single", "orders").len(), 2);
     // Beside an old one, too: the entries go to what is loaded, not to what is there.
@@ -195,4 +203,18 @@ fn a_single_collection_gets_its_entries_and_no_other_is_made() {
     assert_eq!(side.names("single"), ["later", "orders", "other"]);
     assert_eq!(side.read("single", "orders").len(), 2);
     assert_eq!(side.read("single", "other").len(), 1);
+}
+
+#[test]
+fn what_was_written_to_a_time_series_meanwhile_is_told_once() {
+    let (_, side) = sides();
+    let series = Part { kind: "timeseries", ..part("shop", "ts", vec![doc! { "_id": 1 }]) };
+    let late = |id: i32| op("i", "shop.system.buckets.ts", doc! { "_id": id });
+    let bytes = archive(&[
+        series,
+        oplog(vec![late(2), late(3), op("i", "shop.system.buckets.other", doc! { "_id": 1 })]),
+    ]);
+    let (.., done) = restore(&options(side, "late"), &bytes, &how(RestoreMode::Fail, &[])).unwrap();
+    assert_eq!(done.left_out, ["`shop.ts`: what was written to this time series during its backup"]);
+    assert_eq!(side.read("late", "system.buckets.ts"), [doc! { "_id": 1 }]);
 }

@@ -3,6 +3,7 @@
 mod common;
 
 use bson::{Document, doc};
+use common::archives::blocks;
 use common::{GZIPPED, Side, backup, how, of_mongodump, options, restore, sides};
 use windlass_plugin_api::{ErrorKind, RestoreMode};
 
@@ -67,7 +68,7 @@ fn what_is_backed_up_again_is_the_same_block_by_block() {
     );
     // Versions and identifiers differ in the prelude; the blocks but for their order and the name of the database don't.
     let blocks = |bytes: &[u8], db: &str| {
-        let mut all = blocks(bytes);
+        let (_, mut all) = blocks(bytes);
         all.iter_mut().for_each(|(header, _)| {
             assert_eq!(header.insert("db", "").unwrap().as_str(), Some(db));
         });
@@ -78,28 +79,6 @@ fn what_is_backed_up_again_is_the_same_block_by_block() {
     let (ours, theirs) = (blocks(&bytes, "again"), blocks(&of_mongodump(), "shop"));
     assert_eq!(ours.len(), 16);
     assert!(ours == theirs, "the blocks differ");
-}
-
-/// Header and documents of every block, in order.
-fn blocks(bytes: &[u8]) -> Vec<(Document, Vec<u8>)> {
-    let length = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
-    let mut at = 4;
-    while length(at) != u32::MAX {
-        at += length(at) as usize;
-    }
-    at += 4;
-    let mut blocks = Vec::new();
-    while at < bytes.len() {
-        let end = at + length(at) as usize;
-        let header = Document::from_reader(&bytes[at..end]).unwrap();
-        at = end;
-        while length(at) != u32::MAX {
-            at += length(at) as usize;
-        }
-        blocks.push((header, bytes[end..at].to_vec()));
-        at += 4;
-    }
-    blocks
 }
 
 #[test]

@@ -56,8 +56,12 @@ fn a_wrong_password_is_told_without_it_and_the_documented_users_suffice() {
         options[key] = value;
         options
     };
-    denied(&backup(&with(&reader, "consistency", json!("oplog"))).unwrap_err());
-    denied(&backup(&with(&reader, "users", json!(true))).unwrap_err());
+    let error = backup(&with(&reader, "consistency", json!("oplog"))).unwrap_err();
+    denied(&error);
+    assert!(error.hint.unwrap().contains("`local`"));
+    let error = backup(&with(&reader, "users", json!(true))).unwrap_err();
+    denied(&error);
+    assert!(error.hint.unwrap().contains("role `backup`"));
     for (user, password) in
         [("windlass-oplog", "one-more-long-password"), ("windlass-backup-all", "yet-another-long-password")]
     {

@@ -1,6 +1,8 @@
 //! The server and our account on it, asked in one session: each session costs a start of the client.
 
-use windlass_plugin_api::Result;
+use std::thread;
+
+use windlass_plugin_api::{Error, Result};
 
 use crate::claim::MARK;
 use crate::facts::cell;
@@ -29,6 +31,16 @@ const GRANTEES: &str = "SET @windlass_at = CHAR_LENGTH(CURRENT_USER()) - CHAR_LE
      SET @windlass_role = CONCAT('''', COALESCE(CURRENT_ROLE(), ''), '''@''''')";
 
 impl About {
+    /// Asks the server, while `other` asks something else: most of the time of a question is the client's start.
+    pub(crate) fn beside<T>(server: &Server<'_>, other: impl FnOnce() -> Result<T>) -> Result<(Self, T)> {
+        thread::scope(|scope| {
+            let about = scope.spawn(|| Self::of(server));
+            let other = other();
+            let about = about.join().unwrap_or_else(|_| Err(Error::failed("a thread panicked")));
+            Ok((about?, other?))
+        })
+    }
+
     /// Asks the server.
     pub(crate) fn of(server: &Server<'_>) -> Result<Self> {
         let ours = "grantee IN (@windlass_user, @windlass_role)";

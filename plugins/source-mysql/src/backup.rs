@@ -1,23 +1,22 @@
 //! The backup: one run of the dump program, in one transaction, whatever the number of databases.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
-use windlass_plugin_api::{Contents, Context, Error, ErrorKind, Outputs, Probe, Result, StreamInfo};
+use windlass_plugin_api::{Contents, Context, Outputs, Probe, Result, StreamInfo};
 
 use crate::about::About;
 use crate::claim;
 use crate::errors::explained;
-use crate::facts::Database;
 use crate::options::Options;
 use crate::select::{Selection, select};
 use crate::server::Server;
 use crate::survey::Survey;
 use crate::trailer::Watched;
-use crate::which::Which;
 use crate::{FORMAT, Mysql, SEVERAL, STREAM, users};
 
 /// Looks without touching.
-pub(crate) fn probe(cx: &Context, source: &Mysql) -> Result<Probe> {
+pub(crate) fn probe(cx: &Context, source: &Mysql) -> Result<(Probe, Option<Survey>)> {
     let server = Server::new(cx, source)?;
     let options = server.options;
     server.prove_tls()?;
@@ -31,42 +30,52 @@ pub(crate) fn probe(cx: &Context, source: &Mysql) -> Result<Probe> {
     if options.databases.is_empty() && server.database().is_err() {
         probe.notes.push("No database is named: this source can only list them.".to_owned());
         probe.versions = versions(&server, &About::of(&server)?)?;
-        return Ok(probe);
+        return Ok((probe, None));
     }
-    let which = Which::of(&server)?;
-    let survey = Survey::take(&server, &which, existing(&server, &which)?)?;
-    let selection = select(options, &survey.databases, which.is_several())?;
+    let survey = Survey::take(&server)?;
+    let selection = select(options, &survey.databases, survey.which.is_several())?;
     probe.versions = versions(&server, &survey.about)?;
     probe.estimate_bytes = Some(estimate(&selection));
-    probe.warnings = survey.warnings(&selection)?;
-    for name in which.names() {
+    probe.warnings = survey.warnings(&server, &selection);
+    for name in survey.which.names() {
         let left = claim::left(&server, &survey.about, name)?;
         probe.warnings.extend(left.iter().map(|left| {
             format!("A restore that died left the database `{left}`: the next restore to `{name}` drops it.")
         }));
     }
-    probe.missing = survey.missing()?;
-    probe.notes.extend(survey.notes());
-    Ok(probe)
+    probe.missing = survey.missing(&server);
+    probe.notes.extend(survey.notes(&server));
+    Ok((probe, Some(survey)))
 }
 
-/// Writes the dump.
-pub(crate) fn backup(cx: &Context, source: &Mysql, out: &dyn Outputs) -> Result<Contents> {
+/// Writes the dump, of what `probe` saw just before.
+pub(crate) fn backup(
+    cx: &Context,
+    source: &Mysql,
+    seen: Option<Survey>,
+    out: &dyn Outputs,
+) -> Result<Contents> {
     let server = Server::new(cx, source)?;
     let options = server.options;
-    server.prove_tls()?;
-    let which = Which::of(&server)?;
-    let survey = Survey::take(&server, &which, existing(&server, &which)?)?;
+    let survey = match seen {
+        Some(survey) => survey,
+        None => {
+            server.prove_tls()?;
+            Survey::take(&server)?
+        }
+    };
+    let which = &survey.which;
     let selection = select(options, &survey.databases, which.is_several())?;
-    let warnings = survey.warnings(&selection)?;
-    let left_out = survey.missing()?;
+    let warnings = survey.warnings(&server, &selection);
+    let left_out = survey.missing(&server);
     let format = if which.is_several() { SEVERAL } else { FORMAT };
     let mut sink = out.create(STREAM, StreamInfo::new(format).size_hint(estimate(&selection)))?;
     let mut watched = Watched::new(&mut *sink);
-    let tool = server.with_args(server.dump()?, &dump_args(&survey, &which, &selection)?);
+    let tool = server.with_args(server.dump()?, &dump_args(&server, &survey, &selection)?);
     let dump = || tool.dump(cx, &mut watched).map_err(explained);
     let outcome = crate::lock::watched(&server, &which.names(), dump)?;
     outcome.stderr.lines().for_each(|line| tracing::info!("dump: {line}"));
+    watched.flush()?;
     watched.judge()?;
     let (longest_line, head) = (watched.longest_line, std::mem::take(&mut watched.head));
     let mut contents = Contents {
@@ -75,7 +84,7 @@ pub(crate) fn backup(cx: &Context, source: &Mysql, out: &dyn Outputs) -> Result<
         left_out_count: left_out.len() as u64,
         left_out,
         warnings,
-        details: survey.details(&selection, longest_line)?,
+        details: survey.details(&server, &selection, longest_line)?,
         ..Contents::default()
     };
     contents.warnings.extend(survey.packet_warning(longest_line));
@@ -91,22 +100,9 @@ fn estimate(selection: &Selection<'_>) -> u64 {
     selection.taken.iter().map(|entry| entry.table.bytes).sum()
 }
 
-/// The databases, or an error.
-fn existing(server: &Server<'_>, which: &Which) -> Result<Vec<Database>> {
-    let databases = Database::look_all(server, &which.names())?;
-    match databases.iter().find(|database| !database.exists()) {
-        None => Ok(databases),
-        Some(gone) => {
-            let message = format!("there is no database {}", server.place(&gone.name));
-            Err(Error::new(ErrorKind::NotFound, message)
-                .hint("List the databases with `SHOW DATABASES`; one that we may not see isn't listed."))
-        }
-    }
-}
-
-fn dump_args(survey: &Survey<'_, '_>, which: &Which, selection: &Selection<'_>) -> Result<Vec<String>> {
-    let options = survey.server.options;
-    let mut args: Vec<String> = common_args(survey.server)?;
+fn dump_args(server: &Server<'_>, survey: &Survey, selection: &Selection<'_>) -> Result<Vec<String>> {
+    let (options, which) = (server.options, &survey.which);
+    let mut args: Vec<String> = common_args(server)?;
     args.push("--hex-blob".to_owned());
     args.extend(switches(options, survey.may_read_events()));
     args.extend(selection.left.iter().map(|entry| format!("--ignore-table={}", entry.dotted())));

@@ -40,10 +40,12 @@ pub(crate) struct Database {
     pub(crate) routines: Vec<(String, String)>,
     pub(crate) events: Vec<String>,
     pub(crate) triggers: Vec<String>,
+    /// The accounts that its code runs as.
+    pub(crate) definers: BTreeSet<String>,
 }
 
 /// How many databases are asked for at once: their names stand in an argument, which has a limit.
-const AT_ONCE: usize = 40;
+const AT_ONCE: usize = 20;
 
 impl Database {
     /// Looks at the database `name`.
@@ -90,7 +92,10 @@ fn look_at(server: &Server<'_>, databases: &mut [Database]) -> Result<()> {
         let which = among(schema, &names);
         format!("SELECT {schema}, {columns} FROM information_schema.{table} WHERE {which} ORDER BY 1, 2")
     };
-    let [schemata, tables, routines, events, triggers] = server.ask([
+    let definers = |table: &str, schema: &str| {
+        format!("SELECT {schema}, definer FROM information_schema.{table} WHERE {}", among(schema, &names))
+    };
+    let [schemata, tables, routines, events, triggers, definers] = server.ask([
         question("default_character_set_name, default_collation_name", "SCHEMATA", "schema_name"),
         question(
             "table_name, table_type, COALESCE(engine, ''), COALESCE(data_length, 0)",
@@ -100,6 +105,13 @@ fn look_at(server: &Server<'_>, databases: &mut [Database]) -> Result<()> {
         question("routine_name, routine_type", "ROUTINES", "routine_schema"),
         question("event_name", "EVENTS", "event_schema"),
         question("trigger_name", "TRIGGERS", "trigger_schema"),
+        [
+            definers("VIEWS", "table_schema"),
+            definers("ROUTINES", "routine_schema"),
+            definers("TRIGGERS", "trigger_schema"),
+            definers("EVENTS", "event_schema"),
+        ]
+        .join(" UNION "),
     ])?;
     // The dictionary compares without case.
     let mut each = |rows: Rows, take: fn(&mut Database, &[String])| {
@@ -114,6 +126,9 @@ fn look_at(server: &Server<'_>, databases: &mut [Database]) -> Result<()> {
     each(routines, |database, row| database.routines.push((cell(row, 1), cell(row, 0))));
     each(events, |database, row| database.events.push(cell(row, 0)));
     each(triggers, |database, row| database.triggers.push(cell(row, 0)));
+    each(definers, |database, row| {
+        database.definers.insert(cell(row, 0));
+    });
     Ok(())
 }
 
@@ -177,31 +192,11 @@ pub(crate) fn sessions(server: &Server<'_>, database: &str) -> Result<Vec<(Strin
     Ok(rows.iter().map(|row| line(row)).collect())
 }
 
-/// The accounts that views, triggers, routines and events of these databases run as.
-pub(crate) fn definers(server: &Server<'_>, databases: &[String]) -> Result<Vec<String>> {
-    let kinds = [
-        ("VIEWS", "table_schema"),
-        ("ROUTINES", "routine_schema"),
-        ("TRIGGERS", "trigger_schema"),
-        ("EVENTS", "event_schema"),
-    ];
-    let mut definers = BTreeSet::new();
-    for part in databases.chunks(AT_ONCE) {
-        let of = |(table, schema): (&str, &str)| {
-            format!("SELECT definer FROM information_schema.{table} WHERE {}", among(schema, part))
-        };
-        definers.extend(server.column(&kinds.map(of).join(" UNION "))?);
-    }
-    Ok(definers.into_iter().collect())
-}
-
 /// Whether we may make code of other definers than ourselves; also if there are none in this database.
-pub(crate) fn may_define(server: &Server<'_>, about: &About, database: &str) -> Result<bool> {
+pub(crate) fn may_define(about: &About, database: &Database) -> bool {
     let enough = ["SUPER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER"];
-    if enough.iter().any(|right| about.rights.has(database, right)) {
-        return Ok(true);
-    }
-    Ok(definers(server, &[database.to_owned()])?.iter().all(|definer| *definer == about.user))
+    enough.iter().any(|right| about.rights.has(&database.name, right))
+        || database.definers.iter().all(|definer| *definer == about.user)
 }
 
 /// Those of `accounts` that the server doesn't have; none if we may not look.

@@ -14,6 +14,7 @@ use windlass_plugin_api::{
 
 mod about;
 mod accounts;
+mod ahead;
 mod backup;
 mod bounded;
 mod claim;
@@ -35,8 +36,6 @@ mod scan;
 mod screen;
 mod select;
 mod server;
-#[cfg(all(test, not(debug_assertions)))]
-mod speed;
 mod statement;
 mod steady;
 mod survey;
@@ -50,6 +49,7 @@ mod users;
 mod which;
 
 use programs::Programs;
+use survey::Survey;
 
 pub use options::{Keep, Options, Tls, Url};
 
@@ -81,6 +81,8 @@ const USERS: &str = "mysql-users/1";
 pub struct Mysql {
     options: Options,
     programs: Programs,
+    /// What `probe` saw, for the backup that comes right behind it.
+    seen: Option<Survey>,
 }
 
 impl Plugin for Mysql {
@@ -88,13 +90,15 @@ impl Plugin for Mysql {
 
     fn new(options: Options, _: &Context) -> Result<Self> {
         options.judge()?;
-        Ok(Self { options, programs: Programs::default() })
+        Ok(Self { options, programs: Programs::default(), seen: None })
     }
 }
 
 impl Source for Mysql {
     fn probe(&mut self, cx: &Context) -> Result<Probe> {
-        backup::probe(cx, self)
+        let (probe, seen) = backup::probe(cx, self)?;
+        self.seen = seen;
+        Ok(probe)
     }
 
     fn discover(&mut self, cx: &Context) -> Result<Vec<Item>> {
@@ -108,7 +112,8 @@ impl Source for Mysql {
     }
 
     fn backup(&mut self, cx: &Context, out: &dyn Outputs) -> Result<Contents> {
-        backup::backup(cx, self, out)
+        let seen = self.seen.take();
+        backup::backup(cx, self, seen, out)
     }
 
     fn target(&mut self, cx: &Context, how: &RestoreOptions) -> Result<Target> {

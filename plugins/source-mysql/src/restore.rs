@@ -3,6 +3,7 @@
 use windlass_plugin_api::{Context, Error, ErrorKind, Inputs, RestoreMode, RestoreOptions, Restored, Result};
 
 use crate::about::About;
+use crate::ahead::ahead;
 use crate::errors::explained;
 use crate::goal::known;
 use crate::judge::{Part, Wanted};
@@ -38,8 +39,7 @@ pub(crate) fn restore(
     server.prove_tls()?;
     let (stream, users) = streams(input)?;
     // Looked at again: the host asked before the user confirmed.
-    let places = places(&server, how)?;
-    let about = About::of(&server)?;
+    let (about, places) = About::beside(&server, || places(&server, how))?;
     accept(&about, how)?;
     if let Some(full) = places.iter().find(|place| how.mode == RestoreMode::Fail && !place.found.is_empty()) {
         let message = format!("the database {} isn't empty", server.place(&full.found.name));
@@ -81,11 +81,11 @@ impl Work<'_> {
             asleep,
             code_only: false,
         };
-        let mut screen = Screen::new(self.input.open(&self.stream)?, wanted);
+        let screen = Screen::new(self.input.open(&self.stream)?, wanted);
         // A stream of several says itself where it goes, once it is screened.
         let database = databases.first().filter(|_| known.is_none());
         let tool = self.server.loader(database.map(String::as_str), &self.server.options.restore_args)?;
-        tool.load(self.server.cx, &mut screen).map_err(explained)?;
+        let (_, screen) = ahead(screen, |screen| tool.load(self.server.cx, screen).map_err(explained))?;
         match screen.missing().first() {
             Some(name) => {
                 Err(Error::new(ErrorKind::NotFound, format!("the snapshot has no table or view `{name}`")))

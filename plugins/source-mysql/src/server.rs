@@ -33,7 +33,7 @@ pub(crate) type Rows = Vec<Vec<String>>;
 
 impl<'a> Server<'a> {
     pub(crate) fn new(cx: &'a Context, source: &'a Mysql) -> Result<Self> {
-        let Mysql { options, programs } = source;
+        let Mysql { options, programs, .. } = source;
         let mut parts = match &options.url {
             Some(url) => url::parse(&url.0)?,
             None => Parts::default(),

@@ -100,7 +100,7 @@ fn old_code(work: &Work<'_>, found: &Database) -> Result<Late> {
     let wanted = Wanted {
         parts: vec![Part { from: Some(found.name.clone()), ..Part::default() }],
         // Without the right to set them, its definers can't be kept: `target` has told so.
-        drop_definer: !facts::may_define(server, &work.about, &found.name)?,
+        drop_definer: !facts::may_define(&work.about, found),
         code_only: true,
         ..Wanted::default()
     };
@@ -148,18 +148,15 @@ impl Swap<'_> {
         let mut script: String = self.pairs.iter().map(Pair::drop_what_stays).collect();
         let moves: Vec<String> = self.pairs.iter().flat_map(Pair::moves).collect();
         script += &rename(&moves);
+        script.extend(self.pairs.iter().filter(|pair| pair.before.is_none()).map(Pair::clear));
         server.run(None, script.as_bytes())?;
         for pair in &self.pairs {
             let target = &pair.place.found;
             if let Some(before) = &pair.before {
+                // What can be kept longer is dropped only once its copy is there: we may be killed at any moment.
                 server.run(Some(before), &pair.old_code.script(before, true))?;
+                server.run(None, pair.clear().as_bytes())?;
             }
-            let mut script = drop_code(target);
-            let defaults = pair.place.defaults();
-            if !defaults.is_empty() {
-                script += &format!("ALTER DATABASE {}{defaults};\n", identifier(&target.name));
-            }
-            server.run(None, script.as_bytes())?;
             server.run(Some(&target.name), &pair.new_code.script(&target.name, false))?;
         }
         Ok(())
@@ -211,6 +208,17 @@ impl Pair<'_> {
         drop_triggers(&self.new.name, &self.new.triggers)
             + &drop_triggers(&target.name, &target.triggers)
             + &drop_views(target)
+    }
+
+    /// Drops the old code, and gives the database its new defaults.
+    fn clear(&self) -> String {
+        let target = &self.place.found;
+        let mut script = drop_code(target);
+        let defaults = self.place.defaults();
+        if !defaults.is_empty() {
+            script += &format!("ALTER DATABASE {}{defaults};\n", identifier(&target.name));
+        }
+        script
     }
 
     fn moves(&self) -> Vec<String> {

@@ -103,8 +103,7 @@ pub(crate) fn place_of(server: &Server<'_>, places: &[Place]) -> String {
 pub(crate) fn target(cx: &Context, source: &Mysql, how: &RestoreOptions) -> Result<Target> {
     let server = Server::new(cx, source)?;
     server.prove_tls()?;
-    let places = places(&server, how)?;
-    let about = About::of(&server)?;
+    let (about, places) = About::beside(&server, || places(&server, how))?;
     accept(&about, how)?;
     let way = Way::choose(&server, &about, &places, how)?;
     let mut target = Target {
@@ -120,7 +119,7 @@ pub(crate) fn target(cx: &Context, source: &Mysql, how: &RestoreOptions) -> Resu
             target.size_bytes = Some(target.size_bytes.unwrap_or(0) + place.found.bytes());
             target.sessions.extend(facts::sessions(&server, name)?.into_iter().map(|(_, line)| line));
         }
-        target.effects.extend(effects(&server, &about, place, (&way, before), how)?);
+        target.effects.extend(effects(&server, &about, place, (&way, before), how));
         let left = claim::left(&server, &about, name)?;
         target
             .effects
@@ -144,7 +143,7 @@ fn effects(
     place: &Place,
     (way, before): (&Way, &str),
     how: &RestoreOptions,
-) -> Result<Vec<String>> {
+) -> Vec<String> {
     let database = &place.found;
     let (name, count) = (&database.name, database.tables.len());
     let mut effects = vec![match (how.mode, database.exists(), database.is_empty()) {
@@ -158,7 +157,7 @@ fn effects(
         _ => format!("replaces the database `{name}` with its {count} tables"),
     }];
     if *way != Way::Swap || database.is_empty() {
-        return Ok(effects);
+        return effects;
     }
     effects.push(
         "swaps all tables in one step; views, triggers, routines and events are made right after it"
@@ -166,11 +165,11 @@ fn effects(
     );
     if !server.options.drop_before {
         effects.push(format!("keeps what is there as `{before}`"));
-        if !facts::may_define(server, about, name)? {
+        if !facts::may_define(about, database) {
             effects.push("makes us the definer of its code, for we may not set another".to_owned());
         }
     }
-    Ok(effects)
+    effects
 }
 
 /// What is told of accounts that aren't there.

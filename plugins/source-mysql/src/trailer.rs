@@ -1,7 +1,12 @@
 //! The writing end of a dump: it keeps the last bytes, for the dump program's own word that all is there, and the length of
 //! the longest line, which is about what a server must take in one packet to load it.
+//!
+//! The dump programs write 4 KiB at a time. To be woken for each of these, and to send each through all that stands behind,
+//! costs more than the rows in them: so what comes short is waited for a moment and gathered.
 
 use std::io::{self, Write};
+use std::thread;
+use std::time::Duration;
 
 use windlass_plugin_api::{Error, Result, Sink};
 
@@ -11,9 +16,19 @@ pub(crate) const TRAILER: &[u8] = b"-- Dump completed";
 /// A date may stand behind it.
 const KEPT: usize = 256;
 
+/// What is passed on at once, in bytes.
+const PART: usize = 256 << 10;
+
+/// What comes in less than this many bytes is waited for.
+const SHORT: usize = 64 << 10;
+
+/// For so long: a pipe doesn't fill up in that time, so the program never waits for us.
+const MOMENT: Duration = Duration::from_micros(300);
+
 /// A sink that looks at what goes through.
 pub(crate) struct Watched<'a> {
     next: &'a mut dyn Sink,
+    gathered: Vec<u8>,
     tail: Vec<u8>,
     line: u64,
     /// Bytes of the longest line.
@@ -24,7 +39,14 @@ pub(crate) struct Watched<'a> {
 
 impl<'a> Watched<'a> {
     pub(crate) fn new(next: &'a mut dyn Sink) -> Self {
-        Self { next, tail: Vec::new(), line: 0, longest_line: 0, head: Vec::new() }
+        Self {
+            next,
+            gathered: Vec::with_capacity(2 * PART),
+            tail: Vec::new(),
+            line: 0,
+            longest_line: 0,
+            head: Vec::new(),
+        }
     }
 
     /// Whether the last line is a whole dump's.
@@ -57,12 +79,20 @@ impl<'a> Watched<'a> {
 
 impl Write for Watched<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.next.write(bytes)?;
-        self.look(&bytes[..count]);
-        Ok(count)
+        self.look(bytes);
+        self.gathered.extend_from_slice(bytes);
+        if self.gathered.len() >= PART {
+            self.flush()?;
+        } else if bytes.len() < SHORT {
+            thread::sleep(MOMENT);
+        }
+        Ok(bytes.len())
     }
 
+    /// Passes on what was gathered.
     fn flush(&mut self) -> io::Result<()> {
-        self.next.flush()
+        self.next.write_all(&self.gathered)?;
+        self.gathered.clear();
+        Ok(())
     }
 }

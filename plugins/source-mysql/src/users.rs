@@ -11,6 +11,7 @@ use std::io::{Read, Write};
 use windlass_plugin_api::{Error, ErrorKind, Outputs, Reader, Result, StreamInfo};
 
 use crate::USERS;
+use crate::about::About;
 use crate::accounts::{Account, Deed, read};
 use crate::facts::cell;
 use crate::names::text;
@@ -33,9 +34,9 @@ const AT_ONCE: usize = 100;
 /// What the server itself has.
 const OWN: [&str; 5] = ["mariadb.sys", "mysql.sys", "mysql.session", "mysql.infoschema", "PUBLIC"];
 
-/// Whether we may see all accounts.
-pub(crate) fn may_read(server: &Server<'_>) -> bool {
-    server.rows("SELECT 1 FROM mysql.user LIMIT 0").is_ok()
+/// Whether we may see all accounts: `SHOW GRANTS` asks for the right on the whole database `mysql`.
+pub(crate) fn may_read(about: &About) -> bool {
+    about.rights.has("mysql", "SELECT")
 }
 
 /// Every account and role of the server but its own.

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use windlass_plugin_api::{Error, ErrorKind, Inputs, Reader, Result};
 
 use crate::blocks::Blocks;
-use crate::held::Held;
+use crate::held_end::Held;
 use crate::links::Links;
 use crate::only::{ALWAYS, RELATIONS};
 use crate::toc::{Entry, Toc};

@@ -57,6 +57,13 @@ impl Blocks {
                 };
                 continue;
             }
+            if self.place != Place::Kind
+                && let Some(value) = self.whole_number(&bytes[at..])
+            {
+                at += self.int_size + 1;
+                self.next(value, |id| entry(id, at))?;
+                continue;
+            }
             let byte = bytes[at];
             at += 1;
             if self.place == Place::Kind {
@@ -70,6 +77,15 @@ impl Blocks {
             }
         }
         Ok(())
+    }
+
+    /// The number at the beginning of `bytes`, if it is there from its first byte to its last: nearly always, and there is one
+    /// for each row.
+    fn whole_number(&self, bytes: &[u8]) -> Option<i64> {
+        let number = bytes.get(..=self.int_size).filter(|_| self.taken == 0)?;
+        let value = number[1..].iter().rev().fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        Some(if number[0] == 0 { value } else { -value })
     }
 
     /// The number that ends with `byte`, if one does.

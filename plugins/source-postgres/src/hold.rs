@@ -55,10 +55,7 @@ impl Hold {
         );
         loop {
             if hold.session.as_ref().is_none_or(JoinHandle::is_finished) {
-                hold.finish()?;
-                return Err(Error::failed("`psql` ended before it was told to").hint(
-                    "A parallel dump holds a `psql` open by its input: a wrapper must pass that on, such as `docker exec -i`.",
-                ));
+                return Err(too_early(hold.finish()));
             }
             if let Some(name) = server.ask::<Option<String>>(cx, None, &sql)? {
                 hold.snapshot = name[mark.len()..].to_owned();
@@ -88,6 +85,17 @@ impl Drop for Hold {
         self.end = None;
         let _ = self.join();
     }
+}
+
+/// The error of a session that ended before it was told to.
+fn too_early(verdict: Result<()>) -> Error {
+    let mut error = verdict.err().unwrap_or_else(|| Error::failed("`psql` ended before it was told to"));
+    // If it had nothing to say against what it was given, it didn't get it.
+    if error.kind == ErrorKind::Failed && !error.details.contains_key("stderr") {
+        let hint = "A parallel dump holds a `psql` open by its input: a wrapper must pass that on, such as `docker exec -i`.";
+        error.hint = Some(hint.to_owned());
+    }
+    error
 }
 
 fn script(lock_timeout: u32, tables: &[Relation], mark: &str) -> String {

@@ -9,7 +9,8 @@ use windlass_plugin_api::{Context, Error, ErrorKind, Inputs, Reader, RestoreOpti
 
 use crate::archives::Archives;
 use crate::clear;
-use crate::held::Held;
+use crate::extensions::Extensions;
+use crate::held_end::Held;
 use crate::only::{self, Chosen};
 use crate::options::Keep;
 use crate::parts::Parts;
@@ -18,8 +19,7 @@ use crate::programs::{Found, Program, Side, at_least, find};
 use crate::script::Script;
 use crate::server::{Login, Server, of_libpq};
 use crate::target::{Look, Way};
-use crate::toc::{Entry, Toc};
-use crate::words::ident;
+use crate::toc::{Entry, Own, Toc};
 use crate::{CUSTOM, DATA, PLAIN};
 
 /// An archive of more entries goes into a new database without one transaction around all: each table and index holds a
@@ -36,7 +36,7 @@ pub(crate) struct Load {
 }
 
 enum Kind {
-    Archive { extensions: Vec<(String, String)>, entries: usize, is_part: bool, parts: Option<Parts> },
+    Archive { extensions: Extensions, entries: usize, is_part: bool, parts: Option<Parts> },
     Text,
 }
 
@@ -127,7 +127,7 @@ impl Load {
             }
             archive => {
                 let (toc, rest) = archive.into_one()?;
-                (toc.reader(rest, first(server, way).as_deref(), keep, &server.options.role_map), None)
+                (toc.reader(rest, &own(server, way), keep, &server.options.role_map), None)
             }
         };
         let left_out = chosen.map(|Chosen { left_out, .. }| left_out).unwrap_or_default();
@@ -140,7 +140,7 @@ impl Load {
         let Kind::Archive { extensions, entries, is_part, parts } = self.kind else {
             return load(cx, server, &self.program, &text_args(&conninfo), self.reader, false);
         };
-        make_extensions(cx, server, database, &extensions)?;
+        extensions.make(cx, server, database).inspect_err(|_| extensions.unmake(cx, server, database))?;
         let outcome = match parts {
             Some(parts) => parts.run(cx, server, &self.program, &common_args(server, &conninfo)),
             None => {
@@ -148,7 +148,8 @@ impl Load {
                 load(cx, server, &self.program, &args, self.reader, is_part)
             }
         };
-        outcome.inspect_err(|_| drop_extensions(cx, server, database, &extensions))
+        outcome.inspect_err(|_| extensions.unmake(cx, server, database))?;
+        extensions.take_back(cx, server, database)
     }
 }
 
@@ -225,6 +226,16 @@ fn first(server: &Server<'_>, way: Way) -> Option<String> {
     (way == Way::Clear).then(|| clear::sql(server.options.lock_timeout))
 }
 
+/// The same for an archive, and how long it waits for locks where it drops: `pg_restore` itself waits for ever.
+fn own(server: &Server<'_>, way: Way) -> Own {
+    let wait = || format!("SET lock_timeout = '{}s';\n", server.options.lock_timeout);
+    match (first(server, way), way) {
+        (Some(sql), _) => Own::First(sql),
+        (None, Way::Over) => Own::BeforeDrops(wait()),
+        (None, _) => Own::Nothing,
+    }
+}
+
 /// The oldest `pg_restore` that reads the archive; and it must write what the server knows.
 fn chosen_program(cx: &Context, server: &Server<'_>, look: &Look, toc: &Toc) -> Result<Found> {
     let needed = toc.needed_major();
@@ -277,30 +288,4 @@ fn common_args(server: &Server<'_>, conninfo: &str) -> Vec<String> {
     args.extend(options.restore_args.clone());
     args.push(format!("--dbname={conninfo}"));
     args
-}
-
-/// As the administrator; nothing of the archive but names goes into these statements.
-fn make_extensions(
-    cx: &Context,
-    server: &Server<'_>,
-    database: &str,
-    extensions: &[(String, String)],
-) -> Result<()> {
-    for (name, schema) in extensions {
-        let statement = format!("CREATE EXTENSION {} SCHEMA {}", ident(name), ident(schema));
-        server.run(cx, Login::Admin, Some(database), &[&statement]).map_err(|error| {
-            error.during(format!("can't make the extension `{name}` in the schema `{schema}`"))
-        })?;
-    }
-    Ok(())
-}
-
-/// Those that were made for a restore that failed.
-fn drop_extensions(cx: &Context, server: &Server<'_>, database: &str, extensions: &[(String, String)]) {
-    for (name, _) in extensions {
-        let statement = format!("DROP EXTENSION IF EXISTS {}", ident(name));
-        if let Err(error) = server.clear_up(cx, Login::Admin, database, &[&statement]) {
-            tracing::warn!("the extension `{name}` stays behind: {error}");
-        }
-    }
 }

@@ -78,7 +78,11 @@ pub(crate) fn choose(toc: &Toc, names: &[RawName], all_needs: bool) -> Result<Ch
     loop {
         let before = ids.len();
         for entry in toc.entries.iter().filter(|entry| PARTS.contains(&entry.kind.as_str())) {
-            let is_part = entry.needs.iter().any(|need| ids.contains(need));
+            let is_part = match entry.kind.as_str() {
+                // It needs its own table and what it refers to, and belongs to its own.
+                "FK CONSTRAINT" => is_key_of(toc, entry, &ids),
+                _ => entry.needs.iter().any(|need| ids.contains(need)),
+            };
             let needs_others = entry.needs.iter().any(|need| relations.contains(need) && !ids.contains(need));
             if is_part && !needs_others {
                 ids.insert(entry.id);
@@ -102,6 +106,17 @@ pub(crate) fn choose(toc: &Toc, names: &[RawName], all_needs: bool) -> Result<Ch
         toc.entries.iter().filter(|entry| ALWAYS.contains(&entry.kind.as_str())).map(|entry| entry.id),
     );
     Ok(Chosen { ids, left_out })
+}
+
+/// Whether `entry` is a key of one of the tables in `ids`: that one's name stands before its own.
+fn is_key_of(toc: &Toc, entry: &Entry, ids: &BTreeSet<i64>) -> bool {
+    let is_own = |table: &&Entry| {
+        let rest = entry.tag.strip_prefix(&table.tag).filter(|_| table.schema == entry.schema);
+        table.kind == "TABLE"
+            && entry.needs.contains(&table.id)
+            && rest.is_some_and(|rest| rest.starts_with(' '))
+    };
+    toc.entries.iter().filter(is_own).any(|table| ids.contains(&table.id))
 }
 
 /// Adds what the chosen entries need, short of other tables.

@@ -47,7 +47,12 @@ pub(crate) fn dump(cx: &Context, survey: &Survey<'_>, out: &dyn Outputs) -> Resu
     let (began, mut attempts) = (Instant::now(), 0);
     loop {
         attempts += 1;
-        match attempt(cx, survey, out) {
+        // The first time what the survey saw is new enough: what the snapshot sees is compared with it.
+        let tables = match attempts {
+            1 => survey.selection.tables.clone(),
+            _ => chosen(cx, survey, None)?.tables,
+        };
+        match attempt(cx, survey, &tables, out) {
             Ok(Attempt::Done(relations)) => return Ok(relations),
             Ok(Attempt::Stuck(error))
                 if attempts == MOST || attempts >= ATTEMPTS && began.elapsed() > patience =>
@@ -68,10 +73,8 @@ enum Attempt {
     Stuck(Error),
 }
 
-fn attempt(cx: &Context, survey: &Survey<'_>, out: &dyn Outputs) -> Result<Attempt> {
-    let server = &survey.server;
-    let tables = chosen(cx, survey, None)?.tables;
-    let hold = match Hold::take(cx, server, &tables) {
+fn attempt(cx: &Context, survey: &Survey<'_>, tables: &[Relation], out: &dyn Outputs) -> Result<Attempt> {
+    let hold = match Hold::take(cx, &survey.server, tables) {
         // A table that was there a moment ago.
         Err(error) if error.one_line().contains("does not exist") => return Ok(Attempt::Stuck(error)),
         hold => hold?,
@@ -99,7 +102,11 @@ fn chosen(cx: &Context, survey: &Survey<'_>, snapshot: Option<&str>) -> Result<S
         Some(snapshot) => facts::relations_at(cx, server, snapshot, STUCK)?,
         None => facts::relations(cx, server, None)?,
     };
-    let schemas = facts::schemas(cx, server, None)?;
+    // They are there to be chosen by name.
+    let schemas = match server.options.schemas.is_empty() {
+        true => Vec::new(),
+        false => facts::schemas(cx, server, None)?,
+    };
     select(server.options, relations, &schemas)
 }
 

@@ -16,7 +16,7 @@ use windlass_tool::Tool;
 use crate::archives::Archives;
 use crate::programs::Found;
 use crate::server::{Login, Server, of_libpq};
-use crate::toc::Entry;
+use crate::toc::{Entry, Own};
 
 /// What will be loaded, in order.
 pub(crate) struct Parts {
@@ -32,9 +32,9 @@ impl Parts {
         let nothing = || Box::new(io::empty()) as Reader;
         let data = archives.data.into_iter();
         Self {
-            pre: archives.pre.reader(nothing(), None, &keep, map),
-            data: data.map(|archive| archive.toc.reader(archive.rest, None, &keep, map)).collect(),
-            post: archives.post.reader(nothing(), None, &keep, map),
+            pre: archives.pre.reader(nothing(), &Own::Nothing, &keep, map),
+            data: data.map(|archive| archive.toc.reader(archive.rest, &Own::Nothing, &keep, map)).collect(),
+            post: archives.post.reader(nothing(), &Own::Nothing, &keep, map),
         }
     }
 
@@ -74,7 +74,9 @@ fn spooled(mut archive: Reader) -> Result<NamedTempFile> {
 }
 
 /// Loads `data`, as many at the same time as `jobs` says. After the first failure the others are stopped.
-fn rows(cx: &Context, tool: &Tool, data: Vec<Reader>, jobs: u32) -> Result<()> {
+fn rows(cx: &Context, tool: &Tool, mut data: Vec<Reader>, jobs: u32) -> Result<()> {
+    // Taken from the end: the shares of the tables begin, and large objects follow when one is done.
+    data.reverse();
     let failed = Arc::new(AtomicBool::new(false));
     let error = Mutex::new(None);
     let count = data.len().min(jobs as usize);
@@ -82,8 +84,9 @@ fn rows(cx: &Context, tool: &Tool, data: Vec<Reader>, jobs: u32) -> Result<()> {
     thread::scope(|scope| {
         for _ in 0..count {
             scope.spawn(|| {
-                // The first stream is the last of the list, and none of them depends on another.
-                while let Some(archive) = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+                // Not in the loop's head: the lock would be held while the archive is loaded.
+                let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                while let Some(archive) = next() {
                     let input = Unless { input: archive, failed: failed.clone() };
                     if let Err(its) = load(cx, tool, Box::new(input)) {
                         failed.store(true, Ordering::SeqCst);

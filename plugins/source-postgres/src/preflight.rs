@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use windlass_plugin_api::{Contents, Context, Error, ErrorKind, Result};
 
+use crate::extensions::Extensions;
 use crate::facts::{self, Available, Role};
 use crate::grants;
 use crate::options::{Keep, Options};
@@ -34,32 +35,32 @@ fn judge_extensions(available: &[Available], names: &[&str], look: &Look) -> Res
         .hint("Install their packages on the server, such as `postgresql-17-postgis-3`, and try again."))
 }
 
-/// Which extensions of the archive only an administrator can make: their names and schemas. They aren't in the target
-/// yet, and `user` may not make them.
+/// What an administrator does about the archive's extensions: those to make aren't in the target yet, and `user` may not
+/// make them.
 pub(crate) fn extensions(
     cx: &Context,
     server: &Server<'_>,
     look: &Look,
     toc: &Toc,
     in_new_database: bool,
-) -> Result<Vec<(String, String)>> {
+) -> Result<Extensions> {
+    let user = look.about.user.clone();
+    let nothing = |user| Extensions { missing: Vec::new(), lent: Vec::new(), user };
     let names: Vec<&str> = toc.extensions().map(|entry| entry.tag.as_str()).collect();
     if names.is_empty() {
-        return Ok(Vec::new());
+        return Ok(nothing(user));
     }
     let available = facts::available(cx, server, &look.from)?;
     judge_extensions(&available, &names, look)?;
     if look.about.superuser {
-        return Ok(Vec::new());
+        return Ok(nothing(user));
     }
     let there = match in_new_database {
         true => Vec::new(),
         false => facts::others(cx, server, Some(&look.name))?.extensions,
     };
-    let needed = toc.extensions().filter(|entry| {
-        let only_admin = available.iter().any(|one| one.name == entry.tag && one.superuser);
-        only_admin && !there.contains(&entry.tag)
-    });
+    let only_admin = |entry: &&Entry| available.iter().any(|one| one.name == entry.tag && one.superuser);
+    let needed = toc.extensions().filter(only_admin).filter(|entry| !there.contains(&entry.tag));
     let needed: Vec<(String, String)> = needed.map(|entry| (entry.tag.clone(), schema_of(entry))).collect();
     if !needed.is_empty() && server.options.admin_user.is_none() {
         let names: Vec<&String> = needed.iter().map(|(name, _)| name).collect();
@@ -67,7 +68,8 @@ pub(crate) fn extensions(
         return Err(Error::new(ErrorKind::Denied, message)
             .hint("Name a superuser in `admin_user` and `admin_password`, who makes them before the rest is restored."));
     }
-    Ok(needed)
+    let lent = toc.extensions().filter(only_admin).filter(|_| server.options.admin_user.is_some());
+    Ok(Extensions { missing: needed, lent: lent.map(|entry| entry.tag.clone()).collect(), user })
 }
 
 /// The schema behind `WITH SCHEMA` in what `pg_dump` writes.

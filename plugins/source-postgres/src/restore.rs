@@ -44,6 +44,8 @@ pub(crate) fn restore(
         let names: Vec<&String> = roles.names.iter().collect();
         notes.push(format!("Made the roles {}.", list(&names)));
     }
+    // The restore has gone well, whatever becomes of this.
+    notes.extend(sibling::leftovers(cx, &server, &look).unwrap_or_default());
     Ok(Restored { place: server.place(&look.name), notes, left_out, ..Restored::default() })
 }
 

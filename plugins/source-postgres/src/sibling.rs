@@ -2,7 +2,7 @@
 //!
 //! `CREATE DATABASE` is no part of a transaction, but renaming two databases is: at every moment there is a whole database of
 //! that name, and what replaces it never had the name while it was half. A sibling of a run that died is known by its
-//! comment, and dropped by the next restore of the same snapshot.
+//! comment, or by being empty, and dropped by the next restore of the same snapshot; others are told.
 
 use std::thread;
 
@@ -50,7 +50,8 @@ fn create(cx: &Context, server: &Server<'_>, look: &Look, sibling: &str, how: &R
     let leftover: Option<String> = server.ask(cx, Some(&look.from), &comment)?;
     match leftover.as_deref() {
         None => {}
-        Some(MARK) => {
+        // It died before it could say so: a moment after it made the database.
+        Some(text) if text == MARK || facts::objects(cx, server, sibling)? == 0 => {
             run(cx, server, look, &[&format!("DROP DATABASE {}", ident(sibling))]).map_err(|error| {
                 error.during(format!("can't drop `{sibling}`, which a restore left that died"))
             })?
@@ -73,6 +74,22 @@ fn create(cx: &Context, server: &Server<'_>, look: &Look, sibling: &str, how: &R
         }
     })?;
     run(cx, server, look, &[&mark]).inspect_err(|_| remove(cx, server, look, sibling))
+}
+
+/// A sentence for each sibling that another restore to the same target left, or still fills.
+pub(crate) fn leftovers(cx: &Context, server: &Server<'_>, look: &Look) -> Result<Vec<String>> {
+    let sql = format!(
+        "SELECT coalesce(json_agg(datname ORDER BY datname), '[]') FROM pg_database \
+         WHERE starts_with(datname, {}) AND datname ~ '_new_[0-9]{{8}}T[0-9]{{6}}Z-'",
+        literal(&format!("{}_new_", look.name))
+    );
+    let names: Vec<String> = server.ask(cx, Some(&look.from), &sql)?;
+    let tell = |name: String| {
+        format!(
+            "The database `{name}` is of another restore, which died or still runs: drop it when it isn't needed."
+        )
+    };
+    Ok(names.into_iter().map(tell).collect())
 }
 
 /// The properties of the database that is replaced, or else of the one that was backed up.

@@ -1,15 +1,17 @@
-//! The table of contents at the head of a `pg_dump` archive: read, looked through, and given other owners.
+//! The table of contents at the head of a `pg_dump` archive: read and looked through.
 //!
 //! It tells before anything is touched what the archive needs: extensions, roles, the version of `pg_restore`; and which
-//! entries make up one table. It reads no data. The bytes that were read are kept and handed on, so the stream is read once.
+//! entries make up one table. It reads no data; `write` puts it together again. The bytes that were read are kept and handed
+//! on, so the stream is read once.
 //! The layout is that of `pg_backup_archiver.c` (`ReadHead`, `ReadToc`), versions 1.14 to 1.16.
 
-use std::collections::BTreeMap;
-use std::io::{Cursor, Read};
+use std::io::Read;
 
 use windlass_plugin_api::{Error, ErrorKind, Reader, Result};
 
-use crate::grants::renamed;
+mod write;
+
+pub(crate) use write::Own;
 
 /// No table of contents of a sane database is longer, in bytes.
 const LIMIT: usize = 256 << 20;
@@ -86,37 +88,6 @@ impl Toc {
         self.int_size
     }
 
-    /// Whether the other's entries are written in the same way.
-    pub(crate) fn is_like(&self, other: &Self) -> bool {
-        let layout = |toc: &Self| (toc.version, toc.int_size, toc.offset_size);
-        layout(self) == layout(other)
-    }
-
-    /// Adds `entry` of `other` with another number and other needs. The two must be [alike](Self::is_like).
-    pub(crate) fn append(&mut self, other: &Self, entry: &Entry, id: i64, needs: Vec<i64>) {
-        let begin = self.head.len();
-        let mut head = std::mem::take(&mut self.head);
-        self.write_int(&mut head, usize::try_from(id).unwrap_or(0));
-        // The number's length doesn't depend on it: what is behind it only moves.
-        head.extend_from_slice(&other.head[entry.at.0 + self.int_size + 1..entry.needs_at.0]);
-        let start = head.len();
-        needs.iter().for_each(|id| self.write_text(&mut head, &id.to_string()));
-        self.write_null(&mut head);
-        let needs_at = (start, head.len());
-        head.extend_from_slice(&other.head[entry.needs_at.1..entry.at.1]);
-        let moved = |at: (usize, usize)| (at.0 - entry.at.0 + begin, at.1 - entry.at.0 + begin);
-        self.entries.push(Entry {
-            id,
-            needs,
-            definition_at: moved(entry.definition_at),
-            owner_at: moved(entry.owner_at),
-            needs_at,
-            at: (begin, head.len()),
-            ..entry.clone()
-        });
-        self.head = head;
-    }
-
     /// The first `pg_restore` that reads this archive.
     pub(crate) fn needed_major(&self) -> u64 {
         match self.version.1 {
@@ -129,79 +100,6 @@ impl Toc {
     /// The extensions in it.
     pub(crate) fn extensions(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.kind == "EXTENSION")
-    }
-
-    /// The head with only the entries that `keep` wants and roles called as `role_map` says; then the rest. `first` is SQL
-    /// that `pg_restore` runs before all else.
-    ///
-    /// `pg_restore` has a list for choosing entries; but that is a file, which a wrapper such as `ssh` can't see.
-    pub(crate) fn reader(
-        &self,
-        rest: Reader,
-        first: Option<&str>,
-        keep: impl Fn(&Entry) -> bool,
-        role_map: &BTreeMap<String, String>,
-    ) -> Reader {
-        let kept: Vec<&Entry> = self.entries.iter().filter(|entry| keep(entry)).collect();
-        let mut head = self.head[..self.count_at.0].to_vec();
-        self.write_int(&mut head, kept.len() + usize::from(first.is_some()));
-        if let Some(sql) = first {
-            self.write_entry(&mut head, sql);
-        }
-        for entry in kept {
-            let owner = role_map.get(&entry.owner);
-            let definition = entry.kind.contains("ACL").then(|| renamed(&entry.definition, role_map));
-            let definition = definition.filter(|definition| *definition != entry.definition);
-            let mut done = entry.at.0;
-            for (at, new) in [(entry.definition_at, definition.as_ref()), (entry.owner_at, owner)] {
-                let Some(new) = new else { continue };
-                head.extend_from_slice(&self.head[done..at.0]);
-                self.write_text(&mut head, new);
-                done = at.1;
-            }
-            head.extend_from_slice(&self.head[done..entry.at.1]);
-        }
-        Box::new(Cursor::new(head).chain(rest))
-    }
-
-    /// An entry that is no object: SQL alone, in the section of definitions.
-    fn write_entry(&self, head: &mut Vec<u8>, sql: &str) {
-        let last = self.entries.iter().map(|entry| entry.id).max().unwrap_or(0);
-        self.write_int(head, usize::try_from(last).unwrap_or(0) + 1);
-        self.write_int(head, 0);
-        // Two object ids, its name, its kind.
-        ["0", "0", "windlass", "WINDLASS"].iter().for_each(|text| self.write_text(head, text));
-        self.write_int(head, 2);
-        self.write_text(head, sql);
-        self.write_text(head, "");
-        // How to copy it, schema, tablespace, access method.
-        (0..4).for_each(|_| self.write_null(head));
-        if self.version.1 >= 16 {
-            self.write_int(head, 0);
-        }
-        self.write_text(head, "");
-        self.write_text(head, "false");
-        self.write_null(head);
-        head.push(NO_DATA);
-        head.extend(std::iter::repeat_n(0, self.offset_size));
-    }
-
-    fn write_text(&self, head: &mut Vec<u8>, text: &str) {
-        self.write_int(head, text.len());
-        head.extend_from_slice(text.as_bytes());
-    }
-
-    /// The length -1.
-    fn write_null(&self, head: &mut Vec<u8>) {
-        let at = head.len();
-        self.write_int(head, 1);
-        head[at] = 1;
-    }
-
-    fn write_int(&self, head: &mut Vec<u8>, value: usize) {
-        head.push(0);
-        let bytes = (value as u64).to_le_bytes();
-        head.extend((0..self.int_size).map(|byte| bytes[byte]));
     }
 }
 
@@ -344,6 +242,8 @@ fn damaged() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use super::*;
 
     #[test]

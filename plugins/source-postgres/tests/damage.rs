@@ -108,14 +108,55 @@ fn no_hostile_dump_runs_a_command() {
 fn what_a_restore_that_died_left_is_dropped_by_the_next() {
     let server = server();
     let taken = taken(&server);
-    server.sql("postgres", "create database \"fresh_new_20260101T000000Z-k3f9\"");
     let how = how(&taken, RestoreMode::Fail);
+    let sibling = "fresh_new_20260101T000000Z-k3f9";
+    // Somebody's own.
+    server.sql("postgres", &format!("create database \"{sibling}\""));
+    server.sql(sibling, "create table mine (a int)");
     assert_eq!(refused(&server, "fresh", &taken, &how).kind, ErrorKind::AlreadyExists);
-    server.sql(
-        "postgres",
-        "comment on database \"fresh_new_20260101T000000Z-k3f9\" is 'windlass: a restore in progress'",
-    );
+    server.sql(sibling, &format!("comment on database \"{sibling}\" is 'windlass: a restore in progress'"));
     restore(&server, &options(&server, "fresh"), &taken, &how).unwrap();
     assert_eq!(databases(&server), "copy fresh postgres shop");
-    assert_eq!(dumped(&server, "fresh"), dumped(&server, "shop"));
+    assert!(dumped(&server, "fresh") == dumped(&server, "shop"));
+    // One that died before it could mark its own, and one of another snapshot.
+    server.sql("postgres", &format!("drop database fresh; create database \"{sibling}\"; create database \"fresh_new_20250101T000000Z-aaaa\"; create database fresh_new"));
+    let (_, restored) = restore(&server, &options(&server, "fresh"), &taken, &how).unwrap();
+    assert_eq!(databases(&server), "copy fresh fresh_new fresh_new_20250101T000000Z-aaaa postgres shop");
+    assert!(
+        restored.notes.len() == 1 && restored.notes[0].contains("`fresh_new_20250101T000000Z-aaaa`"),
+        "{restored:?}"
+    );
+}
+
+#[test]
+fn a_merge_waits_for_locks_no_longer_than_it_may() {
+    let server = std::sync::Arc::new(server());
+    for format in ["custom", "parallel"] {
+        let taken = taken_as(&server, format);
+        server.sql("postgres", "drop database copy; create database copy");
+        restore(&server, &options(&server, "copy"), &taken, &how(&taken, RestoreMode::Fail)).unwrap();
+        server.sql("copy", "delete from orders where id > 10");
+        let its = server.clone();
+        let holder = std::thread::spawn(move || {
+            // Ended by the test.
+            let _ = std::panic::catch_unwind(|| {
+                its.sql("copy", "begin; select from orders; select pg_sleep(120)")
+            });
+        });
+        let held =
+            "select count(*) from pg_locks where mode = 'AccessShareLock' and relation = 'orders'::regclass";
+        let began = std::time::Instant::now();
+        while server.sql("copy", held) == "0" {
+            assert!(began.elapsed().as_secs() < 60, "nobody took the lock");
+        }
+        let impatient = common::with(options(&server, "copy"), serde_json::json!({ "lock_timeout": 1 }));
+        let error = restore(&server, &impatient, &taken, &how(&taken, RestoreMode::Merge)).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::TimedOut, "{error:?}");
+        assert_eq!(server.sql("copy", "select count(*) from orders"), "10");
+        server.sql("copy", "select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(120)%' and pid <> pg_backend_pid()");
+        holder.join().unwrap();
+        let impatient = common::with(options(&server, "copy"), serde_json::json!({ "lock_timeout": 5 }));
+        restore(&server, &impatient, &taken, &how(&taken, RestoreMode::Merge)).unwrap();
+        assert_eq!(server.sql("copy", "select count(*) from orders"), "3000");
+    }
 }

@@ -42,11 +42,7 @@ fn streams(taken: &common::Taken) -> String {
 fn every_kind_of_object_comes_back_on_each_version() {
     for version in [15, 17, 18] {
         let (from, to) = (shop(version), shop(version));
-        // Some builds come without ICU and without XML.
-        let kinds =
-            include_str!("every_kind.sql").replace("provider = icu, locale = 'de-DE'", "locale = 'C.UTF-8'");
-        let kinds = kinds.replace("x xml", "x text");
-        from.sql("shop", &kinds);
+        from.sql("shop", &common::every_kind());
         from.sql("shop", ODD);
         let options = with(parallel(&from, "shop"), json!({ "jobs": 3, "globals": true }));
         let taken = backup(&from, &options).unwrap();
@@ -59,6 +55,7 @@ fn every_kind_of_object_comes_back_on_each_version() {
         for (database, mode) in ways.into_iter().take(if version == 15 { 3 } else { 1 }) {
             restore(&to, &parallel(&to, database), &taken, &how(&taken, mode)).unwrap();
             assert_eq!(dumped(&to, database), whole, "{version} {database}");
+            assert_eq!(to.sql(database, "select count(*) from totals"), "2");
             let large = "select count(*), sum(length(lo_get(oid))) from pg_largeobject_metadata";
             assert_eq!(to.sql(database, large), from.sql("shop", large), "{version} {database}");
         }
@@ -77,10 +74,16 @@ fn one_table_comes_out_of_a_parallel_dump() {
     let taken = backup(&server, &parallel(&server, "shop")).unwrap();
     let mut only = how(&taken, RestoreMode::Fail);
     only.only = vec![RawName::Text("orders".into()), RawName::Text("Up.per.DO.T".into())];
-    restore(&server, &parallel(&server, "copy"), &taken, &only).unwrap();
+    let (_, restored) = restore(&server, &parallel(&server, "copy"), &taken, &only).unwrap();
+    assert_eq!(restored.left_out, Vec::<String>::new());
     let seen = "select (select count(*) from orders), (select count(*) from \"Up.per\".\"DO.T\"), to_regclass('big') is null, \
         (select count(*) from pg_indexes where tablename = 'orders'), nextval('orders_id_seq')";
     assert_eq!(server.sql("copy", seen), "3000|400|t|2|3001");
+    // A key of its own to a table that isn't chosen.
+    only.only = vec![RawName::Text("stock.we\"ird $$ näme".into())];
+    server.sql("postgres", "drop database copy; create database copy");
+    let (_, restored) = restore(&server, &parallel(&server, "copy"), &taken, &only).unwrap();
+    assert!(restored.left_out.len() == 1 && restored.left_out[0].contains("_id_fkey"), "{restored:?}");
     only.only = vec![RawName::Text("ordres".into())];
     assert_eq!(refused(&server, "copy", &taken, &only).kind, ErrorKind::NotFound);
 }
@@ -131,4 +134,65 @@ fn one_stream_alone_is_no_database() {
     let error = refused(&server, "copy", &bare, &how(&bare, RestoreMode::Fail));
     assert_ne!(error.kind, ErrorKind::Broken, "{error}");
     assert!(source(&options(&server, "copy")).by_hand("data-1", &bare.contents).is_some());
+}
+
+#[test]
+fn a_parallel_dump_goes_through_a_remote_shell_and_needs_its_input() {
+    let server = shop(15);
+    server.sql("shop", ODD);
+    let folder = tempfile::tempdir().unwrap();
+    let wrapper = |name: &str, script: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        path.display().to_string()
+    };
+    // As sshd does: all arguments behind the host's name in one line, to a shell.
+    let ssh = wrapper("ssh", "#!/bin/sh\nshift\nexec sh -c \"$*\"\n");
+    let through = |first: &[&str]| {
+        let command = |name: &str| {
+            let last = server.bin_dir().join(name).display().to_string();
+            first.iter().map(|word| (*word).to_owned()).chain([last]).collect::<Vec<_>>()
+        };
+        let commands =
+            json!({ "dump_command": command("pg_dump"), "restore_command": command("pg_restore") });
+        with(parallel(&server, "shop"), commands)
+    };
+    let far = through(&[&ssh, "db1"]);
+    let taken = backup(&server, &far).unwrap();
+    let target = with(far, json!({ "database": "copy" }));
+    restore(&server, &target, &taken, &how(&taken, RestoreMode::Fail)).unwrap();
+    assert!(dumped(&server, "copy") == dumped(&server, "shop"));
+    // As `docker exec` without `-i` does.
+    let deaf = wrapper("deaf", "#!/bin/sh\nexec \"$@\" < /dev/null\n");
+    let error = backup(&server, &through(&[&deaf])).err().unwrap();
+    assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("docker exec -i")), "{error:?}");
+}
+
+#[test]
+fn owners_and_grants_of_a_parallel_dump_are_mapped_made_or_left_away() {
+    let (from, to) = (shop(15), shop(15));
+    from.sql("shop", "create role \"the boss\"; create role readers; alter table orders owner to \"the boss\"; grant select on orders to readers; \
+        create rule quiet as on delete to orders do instead nothing");
+    let taken = backup(&from, &with(parallel(&from, "shop"), json!({ "globals": true }))).unwrap();
+    let owner = "select pg_get_userbyid(relowner), relacl::text from pg_class where relname = 'orders'";
+    let fill =
+        |more: Value, mode| restore(&to, &with(parallel(&to, "copy"), more), &taken, &how(&taken, mode));
+    let error = fill(json!({}), RestoreMode::Fail).unwrap_err();
+    assert!(
+        error.kind == ErrorKind::NotFound && error.to_string().contains("`readers`, `the boss`"),
+        "{error}"
+    );
+    to.sql("postgres", "create role chef; create role leser");
+    let mapped = json!({ "role_map": { "the boss": "chef", "readers": "leser" }, "drop_before": true });
+    for mode in [RestoreMode::Fail, RestoreMode::Merge, RestoreMode::Replace] {
+        fill(mapped.clone(), mode).unwrap();
+        assert_eq!(to.sql("copy", owner), "chef|{chef=arwdDxt/chef,leser=r/chef}", "{mode:?}");
+    }
+    let dropped = json!({ "owner": "drop", "privileges": "drop", "drop_before": true });
+    fill(dropped, RestoreMode::Replace).unwrap();
+    assert_eq!(to.sql("copy", owner), "postgres|");
+    let (_, restored) = fill(json!({ "globals": true, "drop_before": true }), RestoreMode::Replace).unwrap();
+    assert!(restored.notes[0].contains("Made the roles"), "{restored:?}");
+    assert!(to.sql("copy", owner).starts_with("the boss|"));
 }

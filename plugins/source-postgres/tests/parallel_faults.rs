@@ -67,10 +67,14 @@ impl<F: Fn() + Send + Sync> Outputs for Watched<F> {
 
 /// A `pg_dump` that runs `script` with the real one in `$REAL`.
 fn fake(folder: &Path, script: &str) {
-    let path = folder.join("pg_dump");
+    fake_program(folder, "pg_dump", script);
+}
+
+fn fake_program(folder: &Path, name: &str, script: &str) {
+    let path = folder.join(name);
     let text = format!(
-        "#!/bin/sh\n[ \"$1\" = --version ] && {{ echo 'pg_dump (PostgreSQL) 15.99'; exit; }}\n\
-         REAL=/usr/lib/postgresql/15/bin/pg_dump\n{script}\n"
+        "#!/bin/sh\n[ \"$1\" = --version ] && {{ echo '{name} (PostgreSQL) 15.99'; exit; }}\n\
+         REAL=/usr/lib/postgresql/15/bin/{name}\n{script}\n"
     );
     fs::write(&path, text).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -135,6 +139,39 @@ fn a_change_that_comes_in_between_makes_it_begin_again() {
     restore(&server, &parallel(&server, "copy"), &taken, &how(&taken, RestoreMode::Fail)).unwrap();
     assert!(dumped(&server, "copy") == dumped(&server, "shop"));
     assert!(dumped(&server, "copy").contains("later integer"));
+}
+
+#[test]
+fn tables_that_come_and_go_before_they_are_held_make_it_begin_again() {
+    for (change, left) in [
+        ("create table late as select n from generate_series(1, 70) n", "70"),
+        ("drop table b; create table late as select 1", "1"),
+    ] {
+        let server = shop();
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("mark");
+        // Once, before the holding session takes its locks: it alone reads a script.
+        let path = folder.path().join("psql");
+        let text = format!(
+            "#!/bin/sh\n[ \"$1\" = --version ] && {{ echo 'psql (PostgreSQL) 15.99'; exit; }}\n\
+             REAL=/usr/lib/postgresql/15/bin/psql\ncase \"$*\" in *'-f -'*) mkdir {} 2>/dev/null && \
+             PGPASSWORD={} \"$REAL\" -Xqw -h {} -p {} -U postgres shop -c '{change}' </dev/null;; esac\nexec \"$REAL\" \"$@\"\n",
+            mark.display(),
+            server.password(),
+            server.socket_dir().display(),
+            server.port()
+        );
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let options = with(parallel(&server, "shop"), json!({ "bin_dirs": [folder.path()] }));
+        let taken = backup(&server, &options).unwrap();
+        assert!(mark.exists(), "nothing came in between");
+        let recorded = taken.contents.details["relations"].to_string();
+        assert!(recorded.contains("\"late\"") && recorded.contains("\"b\"") != change.contains("drop"));
+        restore(&server, &parallel(&server, "copy"), &taken, &how(&taken, RestoreMode::Fail)).unwrap();
+        assert!(dumped(&server, "copy") == dumped(&server, "shop"));
+        assert_eq!(server.sql("copy", "select count(*) from late"), left);
+    }
 }
 
 #[test]
@@ -255,6 +292,21 @@ fn damage_in_the_last_byte_of_any_stream_leaves_the_target_as_it_was() {
     }
     restore(&server, &clerk, &taken, &how(&taken, RestoreMode::Fail)).unwrap();
     assert_eq!(server.sql("clerks", "select count(*) from orders"), "3000");
+}
+
+#[test]
+fn the_rows_of_all_shares_are_loaded_at_the_same_time() {
+    let server = shop();
+    let taken = backup(&server, &parallel(&server, "shop")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    // The first makes the tables. The second goes on only once there is a third.
+    let script = "count() { ls \"$0\".begun.* 2>/dev/null | wc -l; }; before=$(count); : >\"$0\".begun.$$; tries=0; \
+        while [ $before -ge 1 ] && [ $(count) -lt 3 ]; do tries=$((tries + 1)); [ $tries -gt 600 ] && exit 1; sleep 0.05; done; \
+        exec \"$REAL\" \"$@\"";
+    fake_program(folder.path(), "pg_restore", script);
+    let options = with(parallel(&server, "copy"), json!({ "bin_dirs": [folder.path()] }));
+    restore(&server, &options, &taken, &how(&taken, RestoreMode::Fail)).unwrap();
+    assert!(dumped(&server, "copy") == dumped(&server, "shop"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod fake;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{AT_ONCE, assert_same, backup, fill, fingerprint, options, redis, restore, source};
+use common::{AT_ONCE, as_user, assert_same, backup, fill, fingerprint, options, redis, restore, source};
 use fake::Fake;
 use serde_json::json;
 use windlass_plugin_api::{
@@ -216,17 +216,9 @@ fn a_wrong_password_is_told_and_stands_nowhere() {
 
 #[test]
 fn the_users_of_the_documentation_may_do_their_work_and_no_more() {
-    let page = include_str!("../../../docs/sources/redis.md");
     let (from, to) = (redis(), redis());
     fill(&from);
-    for server in [&from, &to] {
-        let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("ACL SETUSER")).collect();
-        assert_eq!(lines.len(), 2);
-        lines.iter().for_each(|line| {
-            server.cli(&line.split(' ').collect::<Vec<_>>());
-        });
-    }
-    let as_user = |server: &Server, user: &str| json!({ "port": server.port(), "user": user, "password": "a-long-random-password" });
+    [&from, &to].into_iter().for_each(common::documented_users);
     let taken = backup(&as_user(&from, "windlass-backup")).unwrap();
     for mode in [RestoreMode::Fail, RestoreMode::Replace, RestoreMode::Merge] {
         restore(&as_user(&to, "windlass-restore"), &taken, mode).unwrap();

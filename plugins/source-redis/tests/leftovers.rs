@@ -54,6 +54,25 @@ fn what_a_killed_restore_left_is_told_does_not_count_and_goes() {
 }
 
 #[test]
+fn the_user_of_the_documentation_may_remove_them_and_what_it_prepared_itself() {
+    let ((from, taken), to) = (taken(), redis());
+    common::documented_users(&to);
+    let options = common::as_user(&to, "windlass-restore");
+    plant(&to);
+    let mut cut = taken.clone();
+    cut.0.truncate(taken.0.len() - 100);
+    let error = restore(&options, &cut, RestoreMode::Fail).unwrap_err();
+    assert_eq!(
+        (error.kind, to.cli(&["INFO", "keyspace"]).trim()),
+        (ErrorKind::Damaged, "# Keyspace"),
+        "{error}"
+    );
+    plant(&to);
+    restore(&options, &taken, RestoreMode::Fail).unwrap();
+    assert_same(&fingerprint(&to), &fingerprint(&from));
+}
+
+#[test]
 fn keys_of_somebody_else_beside_them_are_never_swept() {
     let ((_, taken), to) = (taken(), redis());
     let foreign: [&[&str]; 3] = [

@@ -31,6 +31,18 @@ const BLOCK: usize = 16 * 1024 * 1024;
 /// What Go calls the ECMA polynomial is the variant with all bits turned, known as XZ.
 const CRC: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_XZ);
 
+impl Header {
+    /// Whether the server that was read keeps time series without collections of buckets beside them.
+    fn keeps_no_buckets(&self) -> bool {
+        let mut parts = self.server_version.split('.').map(|part| part.parse().unwrap_or(0));
+        let version: (u32, u32) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+        version >= (8, 3)
+    }
+}
+
+/// What the collection begins with in which a server keeps a time series.
+pub(crate) const BUCKETS: &str = "system.buckets.";
+
 /// What the prelude says of the archive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Header {
@@ -51,7 +63,8 @@ pub struct Entry {
     pub collection: String,
     /// Options and indexes as canonical extended JSON; empty if there is nothing to say.
     pub metadata: String,
-    /// `collection`, `view` or `timeseries`; empty in the archives of old tools.
+    /// `collection`, `view` or `timeseries`; empty in the archives of old tools. `timeseries/2` is that of servers since
+    /// version 8.3, which keep no buckets beside.
     pub kind: String,
 }
 
@@ -59,5 +72,13 @@ impl Entry {
     /// `database.collection`.
     pub fn namespace(&self) -> String {
         format!("{}.{}", self.db, self.collection)
+    }
+
+    /// What the blocks of its documents are called: those of a time series are the server's own buckets.
+    pub fn data(&self) -> String {
+        match self.kind.as_str() {
+            "timeseries" => format!("{BUCKETS}{}", self.collection),
+            _ => self.collection.clone(),
+        }
     }
 }

@@ -76,7 +76,11 @@ impl Archive {
         while let Some(entry) = archive.whole()? {
             let text = |key| entry.get_str(key).unwrap_or_default().to_owned();
             let (db, collection) = (text("db"), text("collection"));
-            archive.add(Entry { db, collection, metadata: text("metadata"), kind: text("type") });
+            let mut kind = text("type");
+            if kind == "timeseries" && archive.header.keeps_no_buckets() {
+                kind.push_str("/2");
+            }
+            archive.add(Entry { db, collection, metadata: text("metadata"), kind });
         }
         Ok(archive)
     }
@@ -129,7 +133,7 @@ impl Archive {
             text.map_err(|_| Error::damaged(format!("a block's header has no `{key}`")))
         };
         let (db, collection) = (text("db")?, text("collection")?);
-        let known = self.entries.iter().position(|entry| entry.db == db && entry.collection == collection);
+        let known = self.entries.iter().position(|entry| entry.db == db && entry.data() == collection);
         let place = known.unwrap_or_else(|| self.add(Entry { db, collection, ..Entry::default() }));
         if !header.get_bool("EOF").unwrap_or(false) {
             self.block = Some(place);

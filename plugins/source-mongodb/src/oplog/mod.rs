@@ -1,5 +1,5 @@
-//! MongoDB's oplog: what one entry says. `dump` takes entries into an archive, as `mongodump --oplog` does; `delta` is the
-//! form that updates have in it. Applying them is a restore's: `restore::replay`.
+//! MongoDB's oplog: what one entry says. `dump` takes entries into an archive, as `mongodump --oplog` does, and `scope` knows
+//! which; `delta` is the form that updates have in it. Applying them is a restore's: `restore::replay`.
 //!
 //! Nothing here talks to a server but `dump`.
 
@@ -9,8 +9,10 @@ use windlass_plugin_api::{Error, Result};
 
 pub(crate) mod delta;
 mod dump;
+mod scope;
 
-pub(crate) use dump::{Scope, begin, copy, readable, same_primary};
+pub(crate) use dump::{begin, copy, readable, same_primary};
+pub(crate) use scope::Scope;
 
 /// The name of the oplog in an archive, in a database without a name.
 pub(crate) const NAME: &str = "oplog";

@@ -12,7 +12,7 @@ use windlass_plugin_api::{
     Error, ErrorKind, Inputs, Progress, RestoreMode, RestoreOptions, Restored, Result,
 };
 
-use crate::archive::{Archive, Event};
+use crate::archive::{Archive, BUCKETS, Event};
 use crate::catalog::{self, BEFORE, Found, STAGING};
 use crate::connect::Server;
 use crate::load::{Batch, Kind};
@@ -130,6 +130,12 @@ impl<'a> Work<'a> {
                     format!("`{}` is a {}, and something else in the snapshot", old.namespace(), old.kind);
                 return Err(Error::new(ErrorKind::Refused, message));
             }
+            if place.is_series {
+                let message =
+                    format!("`{}` is there, and a time series can't take its place", old.namespace());
+                let hint = "Drop it first, or leave it out by `--only`.";
+                return Err(Error::new(ErrorKind::Refused, message).hint(hint));
+            }
             if old.kind == "timeseries" {
                 let message =
                     format!("`{}` is a time series collection, which isn't replaced", old.namespace());
@@ -195,9 +201,18 @@ impl<'a> Work<'a> {
 
     /// The name under which a collection is loaded.
     fn loading_name(&self, place: &Place) -> String {
-        match self.beside {
+        match self.beside && !place.is_series {
             true => format!("{STAGING}{}-{}", self.how.snapshot, place.entry),
+            // No server renames a time series.
             false => place.name.clone(),
+        }
+    }
+
+    /// The collection that its documents go to.
+    fn data_name(&self, place: &Place) -> String {
+        match place.is_series {
+            true => format!("{BUCKETS}{}", place.name),
+            false => self.loading_name(place),
         }
     }
 
@@ -209,6 +224,7 @@ impl<'a> Work<'a> {
     /// Reads the archive to its end and loads it.
     async fn load(&mut self, archive: &mut Archive) -> Result<()> {
         self.users = users::Found::default();
+        self.open.clear();
         let wanted: Vec<_> = self.places.iter().filter(|place| self.takes(place)).cloned().collect();
         for place in &wanted {
             self.create(place).await?;
@@ -243,7 +259,7 @@ impl<'a> Work<'a> {
                 self.tell(&place, ended);
                 continue;
             }
-            let new = || (entry, Batch::new(&place.db, &self.loading_name(&place), self.kind()));
+            let new = || (entry, Batch::new(&place.db, &self.data_name(&place), self.kind()));
             current.get_or_insert_with(new).1.add(self.server, archive.document()).await?;
             self.server.cx.go_on()?;
         }

@@ -9,6 +9,7 @@ use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use windlass_plugin_api::{Error, ErrorKind, RestoreMode, Result};
 
 use super::Work;
+use crate::archive::BUCKETS;
 use crate::load::{Batch, Kind, by_id, upsert};
 use crate::oplog::{self, Op, Update, damaged, delta};
 use crate::place::{Place, comes_by_itself};
@@ -25,6 +26,18 @@ const CHANGING: [&str; 7] = [
     "changeStreamPreAndPostImages",
     "cappedSize",
     "cappedMax",
+];
+
+/// Commands on a collection that mean nothing without it.
+const OF_COLLECTIONS: [&str; 8] = [
+    "drop",
+    "createIndexes",
+    "commitIndexBuild",
+    "dropIndexes",
+    "deleteIndexes",
+    "dropIndex",
+    "deleteIndex",
+    "collMod",
 ];
 
 /// What waits to be sent, in the order of the oplog: statements, or differences, of one collection.
@@ -72,7 +85,10 @@ impl Work<'_> {
         if op.kind == "c" {
             return Box::pin(self.command(op)).await;
         }
-        let Some(at) = self.place_of(op.names()) else { return Ok(()) };
+        let Some(at) = self.place_of(op.names()) else {
+            self.miss(op.names());
+            return Ok(());
+        };
         match op.kind {
             "i" if op.o.get("_id").ok().flatten().is_none() => {
                 self.statement(at, Kind::Insert, op.o.as_bytes()).await
@@ -177,9 +193,18 @@ impl Work<'_> {
 
     /// The collection that this one of the snapshot goes to, if it is restored now.
     fn place_of(&self, (db, collection): (&str, &str)) -> Option<usize> {
-        self.places
-            .iter()
-            .position(|place| place.from == db && place.collection == collection && self.takes(place))
+        let is = |place: &Place| place.from == db && place.collection == collection && !place.is_series;
+        self.places.iter().position(|place| is(place) && self.takes(place))
+    }
+
+    /// Tells, once, of an entry of a time series: buckets change in forms of their own.
+    fn miss(&mut self, (db, collection): (&str, &str)) {
+        let Some(name) = collection.strip_prefix(BUCKETS) else { return };
+        let is = |place: &Place| place.from == db && place.collection == name && place.is_series;
+        let told = format!("`{db}.{name}`: what was written to this time series during its backup");
+        if self.places.iter().any(is) && !self.left_out.contains(&told) {
+            self.left_out.push(told);
+        }
     }
 
     async fn command(&mut self, op: Op<'_>) -> Result<()> {
@@ -195,6 +220,8 @@ impl Work<'_> {
         let at = about.and_then(|collection| self.place_of((db, collection)));
         let o = Document::try_from(op.o).map_err(|error| damaged().because(&error))?;
         match (name, about, at) {
+            // Of a database that isn't restored.
+            _ if self.places.iter().all(|place| place.from != db) => Ok(()),
             ("create", Some(collection), None) => self.new_collection(db, collection, o).await,
             ("create" | "startIndexBuild" | "abortIndexBuild" | "dbCheck" | "setMultikeyMetadata", ..) => {
                 Ok(())
@@ -205,30 +232,27 @@ impl Work<'_> {
                 Ok(())
             }
             ("dropIndexes" | "deleteIndexes" | "dropIndex" | "deleteIndex", _, Some(at)) => {
-                let gone = o.get_str("index").unwrap_or_default();
-                self.places[at]
-                    .indexes
-                    .retain(|index| gone != "*" && index.get_str("name").ok() != Some(gone));
+                self.drop_indexes(at, o.get_str("index").unwrap_or_default());
                 Ok(())
             }
             ("collMod", _, Some(at)) => self.modify(at, o).await,
-            // Of a collection that isn't restored.
-            (_, Some(_), None)
-                if self.places.iter().all(|place| place.from != db) || !self.how.only.is_empty() =>
-            {
-                Ok(())
-            }
-            (
-                "drop" | "createIndexes" | "commitIndexBuild" | "dropIndexes" | "deleteIndexes" | "dropIndex"
-                | "deleteIndex" | "collMod",
-                _,
-                None,
-            ) => Ok(()),
+            // Of a collection that isn't restored, or is gone again.
+            (name, Some(_), None) if OF_COLLECTIONS.contains(&name) || self.chosen(name) => Ok(()),
             _ => Err(Error::new(
                 ErrorKind::Unsupported,
                 format!("the oplog holds `{name}` on `{db}`, which can't be applied"),
             )),
         }
+    }
+
+    /// Whether a command on a collection that isn't among the chosen ones needn't be known.
+    fn chosen(&self, name: &str) -> bool {
+        !self.how.only.is_empty() && name != "renameCollection"
+    }
+
+    fn drop_indexes(&mut self, at: usize, gone: &str) {
+        let indexes = &mut self.places[at].indexes;
+        indexes.retain(|index| gone != "*" && index.get_str("name").ok() != Some(gone));
     }
 
     /// A collection that came to be while the backup ran.

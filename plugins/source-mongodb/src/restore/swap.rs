@@ -83,7 +83,8 @@ impl Work<'_> {
 
     /// Renames all that was loaded; what that doesn't work for is loaded again in its place.
     async fn swap_all(&mut self, input: &dyn Inputs) -> Result<()> {
-        let collections: Vec<_> = self.places.iter().filter(|place| !place.is_view).cloned().collect();
+        let collections: Vec<_> =
+            self.places.iter().filter(|place| !place.is_view && !place.is_series).cloned().collect();
         let before = self.options_now().await?;
         for place in &collections {
             let from = self.loading_name(place);

@@ -198,6 +198,19 @@ pub fn options(server: &Server) -> Value {
     json!({ "host": "127.0.0.1", "port": server.port() })
 }
 
+/// Makes the users that the documentation shows.
+pub fn documented_users(server: &Server) {
+    let page = include_str!("../../../../docs/sources/redis.md");
+    let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("ACL SETUSER")).collect();
+    assert_eq!(lines.len(), 2);
+    lines.iter().for_each(|line| drop(server.cli(&line.split(' ').collect::<Vec<_>>())));
+}
+
+/// Options for `server` as one of these users.
+pub fn as_user(server: &Server, user: &str) -> Value {
+    json!({ "port": server.port(), "user": user, "password": "a-long-random-password" })
+}
+
 /// The source, with the options of `json`.
 pub fn source(options: &Value, cx: &Context) -> Redis {
     let options: Options = serde_json::from_value(options.clone()).unwrap();
