@@ -15,6 +15,8 @@ const FILE: &str = "file-Pa55word";
 const COMMAND: &str = "command-Pa55word";
 const DEFAULT: &str = "default-Pa55word";
 const ALL: [&str; 5] = [LITERAL, VARIABLE, FILE, COMMAND, DEFAULT];
+/// The user typed it into a command line, where another test that runs at the same time may see it.
+const TYPED: &str = "typed-Pa55word";
 
 /// The dump says every secret on stderr, writes down all command lines of the system, and fails if it is asked to.
 const DUMP: &str = r#"
@@ -71,8 +73,10 @@ fn clean(what: &str, text: &str) {
 
 #[track_caller]
 fn clean_output(what: &str, ran: &Ran) {
-    clean(&format!("stdout of {what}"), &ran.stdout);
-    clean(&format!("stderr of {what}"), &ran.stderr);
+    for (stream, text) in [("stdout", &ran.stdout), ("stderr", &ran.stderr)] {
+        clean(&format!("{stream} of {what}"), text);
+        assert!(!text.contains(TYPED), "`{TYPED}` stands in {stream} of {what}:\n{text}");
+    }
 }
 
 /// All files below `folder`, also the contents of compressed ones as the host decodes them.
@@ -81,7 +85,9 @@ fn clean_files(sandbox: &Sandbox, folder: &str) {
     assert!(!files.is_empty(), "{folder} is empty");
     for name in files {
         let bytes = fs::read(sandbox.path(Path::new(folder).join(&name))).unwrap();
-        clean(&format!("{folder}/{name}"), &String::from_utf8_lossy(&bytes));
+        let text = String::from_utf8_lossy(&bytes);
+        clean(&format!("{folder}/{name}"), &text);
+        assert!(!text.contains(TYPED), "`{TYPED}` stands in {folder}/{name}");
     }
 }
 
@@ -185,7 +191,7 @@ fn only_the_secrets_of_the_chosen_pipelines_are_asked_for() {
 fn a_password_in_a_url_is_hidden_everywhere() {
     let sandbox = Sandbox::new();
     database(&sandbox.path("shop.db"), "delete", 1);
-    let url = format!("fs://user:{LITERAL}@nas/backups");
+    let url = format!("fs://user:{TYPED}@nas/backups");
     for arguments in [
         &["-vvv", "backup", "sqlite:shop.db", "--storage", &url][..],
         &["--json", "backup", "sqlite:shop.db", "--storage", &url],
@@ -198,8 +204,8 @@ fn a_password_in_a_url_is_hidden_everywhere() {
         clean_output(arguments[0], &ran);
     }
     // As if it were a folder: also what is stored and remembered doesn't name it.
-    fs::create_dir_all(sandbox.path(format!("user:{LITERAL}@nas/backups"))).unwrap();
+    fs::create_dir_all(sandbox.path(format!("user:{TYPED}@nas/backups"))).unwrap();
     sandbox.ok(&["backup", "sqlite:shop.db", "--storage", &url]);
     clean_files(&sandbox, ".local");
-    clean_files(&sandbox, &format!("user:{LITERAL}@nas/backups"));
+    clean_files(&sandbox, &format!("user:{TYPED}@nas/backups"));
 }
