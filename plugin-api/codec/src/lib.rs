@@ -16,6 +16,10 @@ pub use block::{Block, BlockEncoder, Format, Shape, Work};
 pub use decoder::{Decode, Decoder, Input, Step, Steps, Stepwise};
 pub use stream::{Compress, Ran, StreamEncoder, Until};
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value};
 use windlass_plugin_api::{Error, ErrorKind, Result};
 
 /// The largest number of threads that may be asked for.
@@ -31,12 +35,23 @@ pub fn threads(asked: u32, usual: usize) -> Result<usize> {
 }
 
 /// Refuses an option whose value isn't within `range`.
-pub fn within(option: &str, value: u32, range: std::ops::RangeInclusive<u32>) -> Result<u32> {
+pub fn within<T: PartialOrd + Display>(option: &str, value: T, range: RangeInclusive<T>) -> Result<T> {
     if range.contains(&value) {
         return Ok(value);
     }
     let (from, to) = range.into_inner();
     Err(Error::new(ErrorKind::Config, format!("{option} `{value}` isn't between {from} and {to}")))
+}
+
+/// The number that an encoder recorded under `name`, if it did. It stands in a manifest that anybody may have written: only
+/// what the format allows.
+pub fn recorded(params: &Map<String, Value>, name: &str, range: RangeInclusive<u32>) -> Result<Option<u32>> {
+    let Some(value) = params.get(name) else { return Ok(None) };
+    let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+    match number.filter(|number| range.contains(number)) {
+        Some(number) => Ok(Some(number)),
+        None => Err(Error::damaged(format!("the recorded `{name}` is `{value}`, which can't be"))),
+    }
 }
 
 /// What a call on a finished encoder returns.

@@ -10,7 +10,7 @@ mod encode;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use windlass_codec::{Decoder, Stepwise, StreamEncoder, within};
+use windlass_codec::{Decoder, Stepwise, StreamEncoder, recorded, within};
 use windlass_plugin_api::{Context, Error, ErrorKind, Filter, Plugin, Reader, Result, Sink, export_plugin};
 
 use decode::Stream;
@@ -92,7 +92,7 @@ impl Filter for Brotli {
     }
 
     fn decode(&self, _: &Context, _: &str, params: &Map<String, Value>, input: Reader) -> Result<Reader> {
-        let recorded = recorded_window(params)?.unwrap_or_default();
+        let recorded = recorded(params, WINDOW_PARAM, WINDOWS)?.unwrap_or_default();
         let limit = STANDARD_WINDOW.max(recorded).max(self.window);
         Ok(Box::new(Decoder::new(Stepwise(Stream::new(limit)), input)))
     }
@@ -102,15 +102,5 @@ impl Filter for Brotli {
             window if window > STANDARD_WINDOW => format!("brotli -dc --large_window={window}"),
             _ => "brotli -dc".to_owned(),
         })
-    }
-}
-
-/// What the encoder recorded. It stands in a manifest that anybody may have written: only what the format allows.
-fn recorded_window(params: &Map<String, Value>) -> Result<Option<u32>> {
-    let Some(value) = params.get(WINDOW_PARAM) else { return Ok(None) };
-    let window = value.as_u64().and_then(|window| u32::try_from(window).ok());
-    match window.filter(|window| WINDOWS.contains(window)) {
-        Some(window) => Ok(Some(window)),
-        None => Err(Error::damaged(format!("the recorded `{WINDOW_PARAM}` is `{value}`, which can't be"))),
     }
 }

@@ -10,8 +10,8 @@ mod tuning;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use windlass_codec::{Decoder, Stepwise};
-use windlass_plugin_api::{Context, Error, ErrorKind, Filter, Plugin, Reader, Result, Sink, export_plugin};
+use windlass_codec::{Decoder, Stepwise, recorded, threads, within};
+use windlass_plugin_api::{Context, Filter, Plugin, Reader, Result, Sink, export_plugin};
 
 use decode::Frames;
 use encode::Encoder;
@@ -73,19 +73,11 @@ impl Plugin for Zstd {
     type Options = Options;
 
     fn new(options: Options, _: &Context) -> Result<Self> {
-        let refuse = |what: String| Err(Error::new(ErrorKind::Config, what));
-        if !(-7..=22).contains(&options.level) {
-            return refuse(format!("level `{}` isn't between -7 and 22", options.level));
-        }
-        if options.threads > 64 {
-            return refuse(format!("threads `{}` is more than 64", options.threads));
-        }
-        match options.long {
-            Some(log) if !WINDOW_LOGS.contains(&log) => {
-                refuse(format!("long `{log}` isn't between 10 and 31"))
-            }
-            long => Ok(Self { tuning: Tuning::new(options.level, options.threads), long }),
-        }
+        let level = within("level", options.level, -7..=22)?;
+        // Proved here; how many are good differs between levels.
+        threads(options.threads, 1)?;
+        let long = options.long.map(|log| within("long", log, WINDOW_LOGS)).transpose()?;
+        Ok(Self { tuning: Tuning::new(level, options.threads), long })
     }
 }
 
@@ -95,7 +87,7 @@ impl Filter for Zstd {
     }
 
     fn decode(&self, _: &Context, _: &str, params: &Map<String, Value>, input: Reader) -> Result<Reader> {
-        let recorded = recorded_window_log(params)?.unwrap_or_default();
+        let recorded = recorded(params, WINDOW_LOG_PARAM, WINDOW_LOGS)?.unwrap_or_default();
         let limit = USUAL_WINDOW_LOG.max(recorded).max(self.long.unwrap_or_default());
         Ok(Box::new(Decoder::new(Stepwise(Frames::new(limit)?), input)))
     }
@@ -105,17 +97,5 @@ impl Filter for Zstd {
             Some(log) if log > USUAL_WINDOW_LOG => format!("zstd -dc --long={log}"),
             _ => "zstd -dc".to_owned(),
         })
-    }
-}
-
-/// What the encoder recorded. It stands in a manifest that anybody may have written: only what the format allows.
-fn recorded_window_log(params: &Map<String, Value>) -> Result<Option<u32>> {
-    let Some(value) = params.get(WINDOW_LOG_PARAM) else { return Ok(None) };
-    let log = value.as_u64().and_then(|log| u32::try_from(log).ok()).filter(|log| WINDOW_LOGS.contains(log));
-    match log {
-        Some(log) => Ok(Some(log)),
-        None => {
-            Err(Error::damaged(format!("the recorded `{WINDOW_LOG_PARAM}` is `{value}`, which can't be")))
-        }
     }
 }
