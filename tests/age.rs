@@ -8,17 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::by_hand::{commands, sh, sh_with, taken};
-use common::{Ran, Sandbox, binary, database, fill, rows};
+use common::{Ran, Sandbox, age_key as key, binary, database, fill, rows};
 use serde_json::Value;
-
-/// A new key: the file of the private one, and the public one.
-fn key(sandbox: &Sandbox, name: &str) -> (PathBuf, String) {
-    let path = sandbox.path(name);
-    let output = Command::new("age-keygen").arg("-o").arg(&path).output();
-    let told = String::from_utf8(output.expect("`age` is needed: `make setup`").stderr).unwrap();
-    let public = told.trim().strip_prefix("Public key: ").unwrap().to_owned();
-    (path, public)
-}
 
 /// A new ssh key, locked with `passphrase`.
 fn ssh_key(sandbox: &Sandbox, name: &str, passphrase: &str) -> (PathBuf, String) {

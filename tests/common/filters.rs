@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::{Map, Value, json};
 
@@ -86,10 +85,7 @@ fn light(_: &Path) -> Ready {
 }
 
 fn age(place: &Path) -> Ready {
-    let identity = place.join("age.txt");
-    let output = Command::new("age-keygen").arg("-o").arg(&identity).output();
-    let told = String::from_utf8(output.expect("`age` is needed: `make setup`").stderr).unwrap();
-    let public = told.trim().strip_prefix("Public key: ").unwrap();
+    let (identity, public) = super::age_key_at(place.join("age.txt"));
     Ready {
         encode: object(json!({ "recipients": [public] })),
         decode: object(json!({ "identity_files": [&identity] })),

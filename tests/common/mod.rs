@@ -119,7 +119,8 @@ impl Sandbox {
             .unwrap()
             .map(|id| id.unwrap().path())
             .collect();
-        ids.sort();
+        // Several may begin in one second: then only the sequence tells.
+        ids.sort_by_key(|id| (sequence(&id.join("manifest.json")), id.clone()));
         ids.last().unwrap().join(name)
     }
 
@@ -159,6 +160,33 @@ impl Ran {
         assert!(self.stderr.contains(text), "`{text}` isn't in:\n{}", self.stderr);
         self
     }
+
+    /// Its results, on standard output, must contain `text`.
+    #[track_caller]
+    pub fn prints(self, text: &str) -> Self {
+        assert!(self.stdout.contains(text), "`{text}` isn't in:\n{}", self.stdout);
+        self
+    }
+}
+
+/// A new key of `age`: the file of the private one, and the public one.
+pub fn age_key(sandbox: &Sandbox, name: &str) -> (PathBuf, String) {
+    age_key_at(sandbox.path(name))
+}
+
+/// As [`age_key`], in the file `path`.
+pub fn age_key_at(path: PathBuf) -> (PathBuf, String) {
+    let output = Command::new("age-keygen").arg("-o").arg(&path).output();
+    let told = String::from_utf8(output.expect("`age` is needed: `make setup`").stderr).unwrap();
+    let public = told.trim().strip_prefix("Public key: ").unwrap().to_owned();
+    (path, public)
+}
+
+/// The sequence number in a manifest; 0 if it can't be read.
+fn sequence(manifest: &Path) -> u64 {
+    let bytes = fs::read(manifest).unwrap_or_default();
+    let envelope: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    envelope["manifest"]["sequence"].as_u64().unwrap_or_default()
 }
 
 /// The binary under test.

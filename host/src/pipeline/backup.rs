@@ -16,6 +16,7 @@ use super::leftovers::{self, Record};
 use super::outputs::{SnapshotOutputs, Writing};
 use super::plan::{Engine, Opened, Plan};
 use super::run::{Run, Ticker};
+use super::sense;
 use super::verify::DESCRIPTION_BYTES;
 use super::watch::supervise;
 use crate::catalog::manifest::{FORMAT, ObjectRecord};
@@ -198,7 +199,7 @@ fn probe(engine: &Engine, plan: &Plan, run: &Run, source: &mut dyn Source) -> Ou
     for message in &plan.notes {
         engine.note(&plan.pipeline, message);
     }
-    for message in probe.warnings.iter().cloned() {
+    for message in sense::order(&plan.filters).into_iter().chain(probe.warnings.iter().cloned()) {
         engine.warn(&plan.pipeline, message);
     }
     for missing in &probe.missing {
