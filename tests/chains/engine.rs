@@ -12,6 +12,7 @@ use windlass_host::plugins::Registry;
 use windlass_host::plugins::discover::search_dirs;
 use windlass_host::report::{Event, Report};
 use windlass_host::run::cancel::Cancel;
+use windlass_host::wrap::limit::Limiters;
 use windlass_plugin_api::ffi::logging::LogLines;
 use windlass_plugin_api::{Kind, PluginInfo};
 
@@ -60,6 +61,7 @@ impl Workshop {
             decode: decode_options(&filters),
             host: "web1".to_owned(),
             state: LazyState::new(Some(place.join("state"))),
+            limiters: Limiters::default(),
             cancel: Cancel::new(),
             report: said.clone(),
         };
@@ -69,7 +71,7 @@ impl Workshop {
     /// A plugin with these options.
     pub fn chosen(&self, kind: Kind, name: &str, options: Map<String, Value>) -> Chosen {
         let info = self.engine.registry.info(kind, name).unwrap();
-        Chosen { name: name.to_owned(), info, options: options.into() }
+        Chosen { name: name.to_owned(), info, options: options.into(), limit: None }
     }
 
     /// The filters of a chain, as a plan has them.

@@ -23,6 +23,7 @@ mod examine;
 mod explain;
 mod fields;
 mod files;
+mod limit;
 pub mod locate;
 mod pipeline;
 mod problem;
@@ -44,6 +45,7 @@ pub mod value;
 
 pub use each::Each;
 pub use fields::{LABEL, NAME, is_label, is_name, parse_duration};
+pub use limit::{Limit, parse_rate};
 pub use locate::{Environment, Place};
 pub use pipeline::{Entry, Pipeline};
 pub use problem::{Problem, Problems};
