@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use windlass_plugin_api::{Context, Error, ErrorKind, Filter, Kind, PluginInfo, Source};
+use windlass_plugin_api::{Context, Error, ErrorKind, Filter, Kind, PluginInfo, Source, Storage};
 
 use super::chain::Stacked;
 use super::outputs::OpenStorage;
@@ -21,6 +21,7 @@ use crate::run::cancel::Cancel;
 use crate::run::services::HostServices;
 use crate::run::state::StateDir;
 use crate::wrap::limit::Limiters;
+use crate::wrap::retry::Retry;
 
 /// What all runs of this process share.
 pub struct Engine {
@@ -185,6 +186,11 @@ impl Engine {
         if let Some(limit) = chosen.limit {
             storage = self.limiters.wrap(storage, chosen.identity(), limit, &cx.run());
         }
+        let (report, stage) = (self.report.clone(), chosen.stage());
+        let tell = move |message| {
+            report.event(&Event::Warning { pipeline: None, message: format!("{stage}: {message}") });
+        };
+        let storage: Arc<dyn Storage> = Arc::new(Retry::new(storage, Arc::new(tell)));
         Ok(OpenStorage {
             name: chosen.name.clone(),
             storage,
