@@ -18,8 +18,8 @@ use super::log::{self, PluginLog};
 use crate::catalog::item::item_of;
 use crate::catalog::snapshot::is_host_label;
 use crate::config::{
-    Config, Each, Entry, Environment, Known, Located, Pipeline, Problems, Secrets, Selection, name_from_url,
-    redact_url,
+    Config, Each, Entry, Environment, Known, Located, Pipeline, Priority, Problems, Secrets, Selection,
+    name_from_url, redact_url,
 };
 use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::plan::{Chosen, Engine, LazyState, Plan};
@@ -203,6 +203,7 @@ impl Session {
             filters,
             storages,
             limits: Limits { timeout: pipeline.timeout, stall_timeout: pipeline.stall_timeout },
+            priority: pipeline.priority,
             tags: pipeline.tags.clone(),
             wait_lock: Duration::ZERO,
             notes,
@@ -235,6 +236,7 @@ impl Session {
             filters: adhoc.filters.iter().map(filter).collect::<Outcome<_>>()?,
             storages: self.given_storages(&adhoc.storages)?,
             limits: Limits::default(),
+            priority: Priority::default(),
             tags: std::collections::BTreeMap::new(),
             wait_lock: Duration::ZERO,
             notes: Vec::new(),

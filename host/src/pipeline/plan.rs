@@ -13,7 +13,7 @@ use super::chain::Stacked;
 use super::outputs::OpenStorage;
 use super::watch::Limits;
 use crate::catalog::{AppliedFilter, hex};
-use crate::config::{Each, Limit, Secrets};
+use crate::config::{Each, Limit, Priority, Secrets};
 use crate::exit::{Exit, Failure, Outcome, Stage};
 use crate::plugins::Registry;
 use crate::report::{Event, Report};
@@ -101,6 +101,8 @@ pub struct Plan {
     pub storages: Vec<Chosen>,
     /// Time limits.
     pub limits: Limits,
+    /// How much the run gives way to others.
+    pub priority: Priority,
     /// The user's tags.
     pub tags: BTreeMap<String, String>,
     /// How long to wait for a lock.
