@@ -116,6 +116,12 @@ fn tagged(keys: &Keyring<'_>, head: &Head, kind: u8, mut packets: Packets<Input>
     let (cipher, mode) = (SymmetricKeyAlgorithm::from(cipher), AeadAlgorithm::from(mode));
     let chunk = ChunkSize::try_from(chunk)
         .map_err(|_| Error::damaged("the OpenPGP message has chunks of a size that can't be"))?;
+    // The library takes it for granted that these are known.
+    if !matches!(mode, AeadAlgorithm::Eax | AeadAlgorithm::Ocb | AeadAlgorithm::Gcm)
+        || cipher.block_size() != 16
+    {
+        return Err(Error::damaged("the OpenPGP message is encrypted in a mode that nobody knows"));
+    }
     let start = if kind == tag::PROTECTED { 32 } else { mode.iv_size() };
     let mut salt = vec![0; start];
     packets.exact(&mut salt)?;
