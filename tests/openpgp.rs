@@ -1,0 +1,296 @@
+//! Snapshots encrypted with OpenPGP from end to end: with keys that `gpg` made, restored with and without Windlass.
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use common::{Sandbox, database, rows};
+use serde_json::Value;
+
+/// A home of `gpg`, with an agent of its own that ends with it.
+struct Gpg(tempfile::TempDir);
+
+impl Gpg {
+    fn new() -> Self {
+        // Short: the path of an agent's socket has hardly a hundred bytes.
+        let folder = tempfile::Builder::new().prefix("gpg").tempdir_in("/tmp").unwrap();
+        fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        Self(folder)
+    }
+
+    /// Runs `gpg`, which must end well.
+    fn run(&self, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+        let mut command = Command::new("gpg");
+        command.args(["--batch", "--no-tty", "-q", "--pinentry-mode", "loopback", "--trust-model", "always"]);
+        command.args(arguments).env("GNUPGHOME", self.0.path());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("`gpg` is needed: `make setup`");
+        let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_vec());
+        let writer = std::thread::spawn(move || stdin.write_all(&input));
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        writer.join().unwrap().unwrap();
+        output.stdout
+    }
+
+    /// A new key in this home: its fingerprint. The public one is written to `NAME.pub`, the private one to `NAME.sec`.
+    fn key(&self, sandbox: &Sandbox, name: &str, passphrase: &str) -> String {
+        let address = format!("{name}@example.org");
+        let locked = ["--passphrase", passphrase];
+        self.run(
+            &[&locked[..], &["--quick-generate-key", &address, "default", "default", "never"]].concat(),
+            b"",
+        );
+        let public = self.run(&["--armor", "--export", &address], b"");
+        sandbox.write(&format!("{name}.pub"), public);
+        let secret = self.run(&[&locked[..], &["--armor", "--export-secret-keys", &address]].concat(), b"");
+        sandbox.write(&format!("{name}.sec"), secret);
+        let told = String::from_utf8(self.run(&["--with-colons", "--list-keys", &address], b"")).unwrap();
+        let line = told.lines().find(|line| line.starts_with("fpr:")).unwrap();
+        line.split(':').nth(9).unwrap().to_owned()
+    }
+}
+
+impl Drop for Gpg {
+    fn drop(&mut self) {
+        drop(Command::new("gpgconf").args(["--kill", "all"]).env("GNUPGHOME", self.0.path()).status());
+    }
+}
+
+/// The config of a machine that makes backups, and what follows it.
+fn config(sandbox: &Sandbox, filters: &str, more: &str) {
+    sandbox.config(&format!(
+        "[source.it]\nplugin = \"sqlite\"\npath = \"shop.db\"\n\
+         [pipeline.shop]\nsource = \"it\"\nstorage = [\"fs:store\"]\nfilters = [{filters}]\n{more}"
+    ));
+}
+
+const TO_KEY: &str = "\"zstd\", { plugin = \"openpgp\", recipient_files = [\"key.pub\"] }";
+
+/// A database, a key, and a snapshot that is encrypted to it.
+fn backed_up(filters: &str) -> (Sandbox, Gpg, String) {
+    let (sandbox, gpg) = (Sandbox::new(), Gpg::new());
+    database(&sandbox.path("shop.db"), "wal", 50);
+    let fingerprint = gpg.key(&sandbox, "key", "");
+    config(&sandbox, filters, "");
+    sandbox.ok(&["backup"]);
+    (sandbox, gpg, fingerprint)
+}
+
+fn is_restored(sandbox: &Sandbox, target: &str) {
+    assert_eq!(rows(&sandbox.path(target)), rows(&sandbox.path("shop.db")), "{target}");
+    fs::remove_file(sandbox.path(target)).unwrap();
+}
+
+#[test]
+fn a_machine_with_public_keys_alone_backs_up_lists_and_verifies_and_only_a_restore_needs_the_private_one() {
+    let (sandbox, _gpg, fingerprint) = backed_up(TO_KEY);
+    let listed = |recipient: &str| {
+        let text = sandbox.ok(&["--json", "list", "--encrypted-to", recipient]);
+        text.lines().filter(|line| serde_json::from_str::<Value>(line).unwrap()["type"] == "snapshot").count()
+    };
+    assert_eq!((listed(&fingerprint), listed(&fingerprint[..16]), listed("0123456789ABCDEF")), (1, 1, 0));
+    sandbox.ok(&["verify"]);
+    let checked = sandbox.ok(&["check"]);
+    assert!(checked.contains("can't prove that it can be decoded, no identity here"), "{checked}");
+    let full = sandbox.run(&["verify", "shop", "--full"]).expect(3);
+    let told = format!("{}{}", full.stdout, full.stderr);
+    assert!(told.contains("only the stored bytes could be proved"), "{told}");
+    let restored = sandbox.run(&["restore", "shop", "--to", "sqlite:new.db"]).expect(1);
+    restored.says("there is no identity").says("--identity FILE").says(&fingerprint[..16]);
+    assert!(!sandbox.path("new.db").exists());
+
+    sandbox.ok(&["verify", "shop", "--full", "--identity", "key.sec"]);
+    sandbox.ok(&["restore", "shop", "--to", "sqlite:new.db", "--identity", "key.sec"]);
+    is_restored(&sandbox, "new.db");
+    config(&sandbox, TO_KEY, "[decode.gpg]\nidentity_files = [\"key.sec\"]\n");
+    let checked = sandbox.ok(&["check"]);
+    assert!(checked.contains("a sample came back"), "{checked}");
+    sandbox.ok(&["restore", "shop", "--to", "sqlite:new.db"]);
+    is_restored(&sandbox, "new.db");
+    // No config at all.
+    fs::remove_file(sandbox.path("windlass.toml")).unwrap();
+    let bare = ["restore", "shop", "--storage", "fs:store", "--to", "sqlite:new.db", "--identity", "key.sec"];
+    sandbox.ok(&bare);
+    is_restored(&sandbox, "new.db");
+}
+
+#[test]
+fn a_wrong_key_restores_nothing_and_no_message_holds_a_secret() {
+    let (sandbox, gpg, _) = backed_up(TO_KEY);
+    gpg.key(&sandbox, "wrong", "hunter2hunter2");
+    let more = "[decode.openpgp]\nidentities = [{ file = \"wrong.sec\" }]\npassphrases = [\"hunter2hunter2\", \"swordfish\"]\n";
+    config(&sandbox, TO_KEY, more);
+    let secret = fs::read_to_string(sandbox.path("wrong.sec")).unwrap();
+    let secret = secret.lines().nth(4).unwrap();
+    for arguments in [["-vvv", "restore"], ["--json", "restore"]] {
+        let arguments = [&arguments[..], &["shop", "--to", "sqlite:new.db"]].concat();
+        let ran = sandbox.run(&arguments).expect(1);
+        let told = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(told.contains("none of the 1 identities opens it"), "{told}");
+        for text in [secret, "hunter2", "swordfish"] {
+            assert!(!told.contains(text), "{told}");
+        }
+    }
+    assert!(!sandbox.path("new.db").exists());
+    let shown = sandbox.ok(&["config", "show"]);
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn damage_is_found_without_a_key_and_told_as_damage_with_one() {
+    let (sandbox, _gpg, _) = backed_up(TO_KEY);
+    let object = sandbox.object("shop", "data.zst.gpg");
+    let mut bytes = fs::read(&object).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&object, &bytes).unwrap();
+    sandbox.run(&["verify", "shop"]).expect(4);
+    sandbox.run(&["verify", "shop", "--full", "--identity", "key.sec"]).expect(4);
+    sandbox.run(&["restore", "shop", "--to", "sqlite:new.db", "--identity", "key.sec"]).expect(4);
+    // A bare stream has no hash of ours: its own must tell.
+    sandbox.write("data.zst.gpg", &bytes);
+    let bare = ["restore", "--input", "data.zst.gpg", "--to", "sqlite:new.db", "--identity", "key.sec"];
+    sandbox.run(&bare).expect(4);
+    assert!(!sandbox.path("new.db").exists());
+}
+
+#[test]
+fn keys_that_make_no_sense_are_told_before_anything_is_stored() {
+    let (sandbox, gpg) = (Sandbox::new(), Gpg::new());
+    database(&sandbox.path("shop.db"), "wal", 5);
+    gpg.key(&sandbox, "key", "");
+    let then = ["--faked-system-time", "20200101T000000", "--passphrase", ""];
+    gpg.run(
+        &[&then[..], &["--quick-generate-key", "old@example.org", "rsa2048", "default", "1y"]].concat(),
+        b"",
+    );
+    sandbox.write("ring.gpg", gpg.run(&["--export"], b""));
+    for (options, told) in [
+        ("recipients = [\"nonsense\"]", "recipient 1 is neither a key nor the name of one"),
+        ("recipients = [\"old@example.org\"], keyring = [\"ring.gpg\"]", "expired"),
+        ("recipients = [\"gone@example.org\"], keyring = [\"ring.gpg\"]", "is in no file of `keyring`"),
+        ("recipient_files = [\"key.sec\"]", "is a private key"),
+        ("recipient_files = [\"gone.pub\"]", "gone.pub"),
+        ("recipient_file = [\"key.pub\"]", "recipient_files"),
+    ] {
+        config(&sandbox, &format!("{{ plugin = \"openpgp\", {options} }}"), "");
+        sandbox.run(&["backup"]).expect(2).says(told);
+        assert_eq!(sandbox.files("store"), Vec::<String>::new(), "{options}");
+    }
+    // A key that isn't one: a machine that restores should know before it needs it.
+    sandbox.write("broken.sec", "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nSECRETSTUFF\n");
+    config(&sandbox, TO_KEY, "[decode.openpgp]\nidentity_files = [\"broken.sec\"]\n");
+    let checked = sandbox.run(&["check"]).expect(2);
+    let told = format!("{}{}", checked.stdout, checked.stderr);
+    assert!(told.contains("broken.sec") && !told.contains("SECRETSTUFF"), "{told}");
+}
+
+#[test]
+fn what_was_not_signed_by_one_of_the_signers_is_not_restored() {
+    let (sandbox, gpg, _) = backed_up(TO_KEY);
+    gpg.key(&sandbox, "signer", "sign it");
+    let checks = "[decode.openpgp]\nidentity_files = [\"key.sec\"]\nsigner_files = [\"signer.pub\"]\n";
+    config(&sandbox, TO_KEY, checks);
+    let restore = ["restore", "shop", "--to", "sqlite:new.db"];
+    sandbox.run(&restore).expect(4).says("isn't signed");
+    assert!(!sandbox.path("new.db").exists());
+    let signed = "{ plugin = \"openpgp\", recipient_files = [\"key.pub\"], sign_with = { file = \"signer.sec\" }, sign_passphrase = \"sign it\" }";
+    config(&sandbox, signed, checks);
+    sandbox.ok(&["backup"]);
+    sandbox.ok(&restore);
+    is_restored(&sandbox, "new.db");
+}
+
+/// Runs a command of RESTORE.txt with nothing but standard programs.
+fn sh(folder: &Path, command: &str, environment: &[(&str, &Path)]) {
+    let output = Command::new("/bin/sh")
+        .args(["-c", command])
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The first command of RESTORE.txt of the newest snapshot, whose folder is copied to `hand`.
+fn by_hand(sandbox: &Sandbox, hand: &str) -> (PathBuf, String) {
+    let hand = sandbox.path(hand);
+    fs::create_dir(&hand).unwrap();
+    for object in fs::read_dir(sandbox.object("shop", "")).unwrap() {
+        let object = object.unwrap();
+        fs::copy(object.path(), hand.join(object.file_name())).unwrap();
+    }
+    let text = fs::read_to_string(hand.join("RESTORE.txt")).unwrap();
+    let command = text.lines().find(|line| line.starts_with("cat data")).unwrap().to_owned();
+    (hand, command)
+}
+
+#[test]
+fn a_snapshot_comes_back_by_hand_with_gpg_alone() {
+    let armored = "{ plugin = \"openpgp\", recipient_files = [\"key.pub\"], armor = true }, \"gzip\"";
+    for (number, filters) in [TO_KEY, armored].into_iter().enumerate() {
+        let (sandbox, gpg, _) = backed_up(filters);
+        let (hand, command) = by_hand(&sandbox, &format!("hand-{number}"));
+        assert!(command.contains("gpg -d"), "{command}");
+        // Somebody who has the key in a file, and somebody whose `gpg` knows it.
+        let new = Gpg::new();
+        let file = sandbox.path("key.sec");
+        for environment in
+            [&[("GNUPGHOME", new.0.path()), ("OPENPGP_KEY", &file)][..], &[("GNUPGHOME", gpg.0.path())]]
+        {
+            sh(&hand, &command, environment);
+            assert_eq!(rows(&hand.join("shop.db")), rows(&sandbox.path("shop.db")));
+            fs::remove_file(hand.join("shop.db")).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_file_that_gpg_made_is_restored() {
+    let (sandbox, gpg) = (Sandbox::new(), Gpg::new());
+    database(&sandbox.path("shop.db"), "delete", 50);
+    gpg.key(&sandbox, "key", "open sesame");
+    let gzip = Command::new("gzip").args(["-c", "shop.db"]).current_dir(sandbox.path("")).output().unwrap();
+    let encrypt = ["--encrypt", "-r", "key@example.org"];
+    sandbox.write("old.dump.gz.gpg", gpg.run(&encrypt, &gzip.stdout));
+    sandbox.write("old.asc", gpg.run(&[&encrypt[..], &["--armor"]].concat(), &gzip.stdout));
+    sandbox.config("[decode.openpgp]\nidentity_files = [\"key.sec\"]\npassphrases = [\"open sesame\"]\n");
+    for arguments in [
+        &["--input", "old.dump.gz.gpg"][..],
+        &["--input", "old.dump.gz.gpg", "--decode", "gzip,openpgp"],
+        &["--input", "old.asc", "--decode", "gzip,gpg"],
+    ] {
+        sandbox.ok(&[&["restore"], arguments, &["--to", "sqlite:new.db"]].concat());
+        is_restored(&sandbox, "new.db");
+    }
+}
+
+#[test]
+fn a_passphrase_opens_what_it_closed_and_the_manifest_says_nothing_of_it() {
+    let (sandbox, gpg) = (Sandbox::new(), Gpg::new());
+    database(&sandbox.path("shop.db"), "wal", 20);
+    sandbox.write("passphrase", "open sesame\n");
+    config(
+        &sandbox,
+        "\"zstd\", { plugin = \"openpgp\", passphrase = { file = \"passphrase\" } }",
+        "[decode.openpgp]\npassphrases = [\"an older one\", { file = \"passphrase\" }]\n",
+    );
+    sandbox.ok(&["backup"]);
+    sandbox.ok(&["verify", "--full"]);
+    sandbox.ok(&["restore", "shop", "--to", "sqlite:new.db"]);
+    is_restored(&sandbox, "new.db");
+    let manifest = fs::read_to_string(sandbox.object("shop", "manifest.json")).unwrap();
+    assert!(
+        manifest.contains("\"recipients\":[\"passphrase\"]") && !manifest.contains("sesame"),
+        "{manifest}"
+    );
+    let stored = fs::read(sandbox.object("shop", "data.zst.gpg")).unwrap();
+    let zstd = gpg.run(&["--passphrase", "open sesame", "-d"], &stored);
+    assert!(zstd.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]));
+}
