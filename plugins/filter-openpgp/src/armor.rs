@@ -66,8 +66,10 @@ impl Armored {
     fn encode(&mut self) -> io::Result<()> {
         self.crc.update(&self.buffer);
         self.text.clear();
+        let mut letters = [0; LINE_BYTES / 3 * 4];
         for line in self.buffer.chunks(LINE_BYTES) {
-            self.text.extend_from_slice(BASE64_STANDARD.encode(line).as_bytes());
+            let count = BASE64_STANDARD.encode_slice(line, &mut letters).map_err(io::Error::other)?;
+            self.text.extend_from_slice(&letters[..count]);
             self.text.push(b'\n');
         }
         self.buffer.clear();

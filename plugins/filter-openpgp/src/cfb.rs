@@ -7,8 +7,9 @@
 use std::io::{self, Write};
 
 use aes::Aes256;
-use cfb_mode::BufEncryptor;
-use cfb_mode::cipher::KeyIvInit;
+use cfb_mode::Encryptor;
+use cfb_mode::cipher::inout::InOutBuf;
+use cfb_mode::cipher::{AsyncStreamCipher, BlockEncryptMut, KeyIvInit};
 use rand::RngCore;
 use rand::rngs::OsRng;
 use sha1::{Digest, Sha1};
@@ -26,7 +27,7 @@ const MDC_HEADER: [u8; 2] = [0xd3, 20];
 /// Encrypts what is written to it.
 pub struct Cfb<W> {
     next: W,
-    cipher: BufEncryptor<Aes256>,
+    cipher: Encryptor<Aes256>,
     hash: Sha1,
     /// Plain bytes to be encrypted.
     buffer: Vec<u8>,
@@ -40,27 +41,29 @@ impl<W: Write> Cfb<W> {
         buffer.resize(BLOCK_BYTES, 0);
         OsRng.try_fill_bytes(&mut buffer).map_err(io::Error::other)?;
         buffer.extend_from_within(BLOCK_BYTES - 2..);
-        let cipher = BufEncryptor::new(key.into(), &[0; BLOCK_BYTES].into());
+        let cipher = Encryptor::new(key.into(), &[0; BLOCK_BYTES].into());
         Ok(Self { next, cipher, hash: Sha1::new(), buffer })
     }
 
+    /// Encrypts the buffer, which is full.
     fn encrypt(&mut self) -> io::Result<()> {
-        for piece in self.buffer.chunks_mut(TURN_BYTES) {
-            self.hash.update(&*piece);
-            self.cipher.encrypt(piece);
+        for turn in self.buffer.chunks_exact_mut(TURN_BYTES) {
+            self.hash.update(&*turn);
+            let (blocks, _) = InOutBuf::from(turn).into_chunks();
+            self.cipher.encrypt_blocks_inout_mut(blocks);
         }
         self.next.write_all(&self.buffer)?;
         self.buffer.clear();
         Ok(())
     }
 
-    /// Writes the hash, and gives back what is behind.
+    /// Writes the rest and the hash, and gives back what is behind.
     pub fn finish(mut self) -> io::Result<W> {
         self.buffer.extend_from_slice(&MDC_HEADER);
-        self.encrypt()?;
-        let mut hash = self.hash.finalize();
-        self.cipher.encrypt(&mut hash);
-        self.next.write_all(&hash)?;
+        self.hash.update(&self.buffer);
+        self.buffer.extend_from_slice(&self.hash.finalize());
+        self.cipher.encrypt(&mut self.buffer);
+        self.next.write_all(&self.buffer)?;
         Ok(self.next)
     }
 }
