@@ -6,6 +6,7 @@
 
 pub mod by_hand;
 pub mod filters;
+pub mod gpg;
 pub mod misbehaving;
 pub mod shop;
 pub mod skew;
