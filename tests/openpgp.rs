@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{Sandbox, database, rows};
+use common::{Ran, Sandbox, binary, database, rows};
 use serde_json::Value;
 
 /// A home of `gpg`, with an agent of its own that ends with it.
@@ -293,4 +293,48 @@ fn a_passphrase_opens_what_it_closed_and_the_manifest_says_nothing_of_it() {
     let stored = fs::read(sandbox.object("shop", "data.zst.gpg")).unwrap();
     let zstd = gpg.run(&["--passphrase", "open sesame", "-d"], &stored);
     assert!(zstd.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]));
+}
+
+/// Runs a command on a terminal of its own, where `typed` is typed.
+fn on_terminal(sandbox: &Sandbox, command: &str, typed: &str) -> Ran {
+    let mut child = Command::new("script")
+        .args(["-q", "-e", "-c", command, "/dev/null"])
+        .current_dir(sandbox.path(""))
+        .env("HOME", sandbox.path(""))
+        .env("WINDLASS_HOST", "web1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("`script` (Debian: bsdutils) is needed");
+    // The end of input would hang the terminal up, so it stays open until the program has ended.
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(typed.as_bytes()).unwrap();
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    drop(stdin);
+    ran
+}
+
+#[test]
+fn a_passphrase_is_asked_for_once_on_a_terminal_and_only_where_nothing_else_opens_it() {
+    let (sandbox, gpg, _) = backed_up(TO_KEY);
+    gpg.key(&sandbox, "locked", "open sesame");
+    config(
+        &sandbox,
+        "\"zstd\", { plugin = \"openpgp\", recipient_files = [\"key.pub\", \"locked.pub\"] }",
+        "",
+    );
+    sandbox.ok(&["backup"]);
+    let restore = format!("{} restore shop --to sqlite:new.db --identity", binary());
+    let ran = on_terminal(&sandbox, &format!("{restore} locked.sec"), "open sesame\n").expect(0);
+    assert_eq!(ran.stdout.matches("Passphrase to decrypt with").count(), 1, "{}", ran.stdout);
+    is_restored(&sandbox, "new.db");
+    on_terminal(&sandbox, &format!("{restore} locked.sec"), "open barley\n").expect(1);
+    assert!(!sandbox.path("new.db").exists());
+    let ran = on_terminal(&sandbox, &format!("{restore} locked.sec --identity key.sec"), "").expect(0);
+    assert!(!ran.stdout.contains("Passphrase"), "{}", ran.stdout);
+    is_restored(&sandbox, "new.db");
+    // Nobody to ask: an error, and no waiting.
+    let arguments = ["restore", "shop", "--to", "sqlite:new.db", "--identity", "locked.sec"];
+    sandbox.run(&arguments).expect(1).says("needs a passphrase");
 }

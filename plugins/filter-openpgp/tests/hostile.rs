@@ -190,6 +190,43 @@ fn what_another_library_sealed_is_decoded_in_both_forms() {
     }
 }
 
+/// What `gpg` 2.3 and later write to keys that they made: OCB chunks in a packet of their own, bound to their number.
+fn sealed_by_later_gpg(inside: &[u8]) -> Vec<u8> {
+    let key = RawSessionKey::from(noise(9, 32));
+    let public = SignedPublicKey::from_string(PUBLIC).unwrap().0;
+    let to = &public.public_subkeys[0].key;
+    let to = PublicKeyEncryptedSessionKey::from_session_key_v3(OsRng, &key, AES256, to).unwrap();
+    let (iv, head) = (noise(4, 15), [0xd4, 1, 9, 2, 0]);
+    let mut body = [&head[1..], &iv].concat();
+    let mut seal = |number: usize, plain: &[u8], end: &[u8]| {
+        let mut nonce = iv.clone();
+        nonce[14] ^= number as u8;
+        let info = [&head[..], &(number as u64).to_be_bytes(), end].concat();
+        let mut chunk = pgp::bytes::BytesMut::from(plain);
+        AeadAlgorithm::Ocb.encrypt_in_place(&AES256, key.as_ref(), &nonce, &info, &mut chunk).unwrap();
+        body.extend_from_slice(&chunk);
+    };
+    let chunks = inside.chunks(64);
+    let count = chunks.len();
+    chunks.enumerate().for_each(|(number, chunk)| seal(number, chunk, b""));
+    seal(count, b"", &(inside.len() as u64).to_be_bytes());
+    let mut stored = Vec::new();
+    to.to_writer_with_header(&mut stored).unwrap();
+    [stored, packet(20, &body)].concat()
+}
+
+#[test]
+fn what_later_versions_of_gpg_seal_is_decoded_and_a_change_is_found() {
+    let stored = sealed_by_later_gpg(&literal(&noise(3, 1_000)));
+    assert!(decode(&reading(), &Map::new(), &stored).unwrap() == noise(3, 1_000));
+    for at in [stored.len() / 2, stored.len() - 1] {
+        let mut changed = stored.clone();
+        changed[at] ^= 1;
+        breaks(&format!("byte {at}"), &Map::new(), &changed);
+    }
+    breaks("cut at a chunk", &Map::new(), &sealed_by_later_gpg(&literal(&noise(3, 1_000))[..640]));
+}
+
 #[test]
 fn packets_that_make_no_message_are_damage_however_well_they_are_sealed() {
     let data = literal(b"hello");
