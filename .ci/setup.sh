@@ -16,7 +16,7 @@ test_servers=(
     etcdctl:etcd-client
 )
 services=(postgresql mariadb redis-server etcd)
-bench_tools=(pigz:pigz python3:python3)
+bench_tools=(pigz:pigz age:age gpg:gnupg xz:xz-utils python3:python3)
 
 main() {
     case ${1:-test} in
