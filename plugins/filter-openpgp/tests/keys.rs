@@ -179,6 +179,18 @@ fn a_locked_key_opens_with_its_passphrase_and_only_where_it_is_needed() {
 }
 
 #[test]
+fn a_key_that_opens_the_stream_is_enough_whatever_is_wrong_with_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let (missing, other) = (folder.path().join("missing.asc"), folder.path().join("key.txt"));
+    std::fs::write(&other, "AGE-SECRET-KEY-1NONSENSE\n").unwrap();
+    let (stored, params) = encode(&openpgp(json!({ "recipients": [CHUNKS_PUBLIC] })), b"hello");
+    let with = |identities: &[&str]| json!({ "identities": identities, "identity_files": [missing, other] });
+    assert_eq!(decode(&openpgp(with(&["nonsense", CHUNKS_SECRET])), &params, &stored).unwrap(), b"hello");
+    let error = decode(&openpgp(with(&[])), &params, &stored).unwrap_err();
+    assert!(error.to_string().contains("missing.asc"), "{error}");
+}
+
+#[test]
 fn a_key_whose_main_part_was_left_out_opens_what_its_subkey_can() {
     let gpg = Gpg::new();
     gpg.key(A, MODERN, "", "never");
