@@ -2,6 +2,7 @@
 //! over chains.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -45,6 +46,7 @@ static FILTERS: &[Filter] = &[
     Filter { name: "lz4", proves: Proves::Content, set_up: codec },
     Filter { name: "brotli", proves: Proves::Nothing, set_up: light },
     Filter { name: "age", proves: Proves::Everything, set_up: age },
+    Filter { name: "openpgp", proves: Proves::Content, set_up: openpgp },
 ];
 
 /// Every filter, its keys made in `place`.
@@ -90,5 +92,18 @@ fn age(place: &Path) -> Ready {
         encode: object(json!({ "recipients": [public] })),
         decode: object(json!({ "identity_files": [&identity] })),
         environment: vec![("AGE_IDENTITY", identity)],
+    }
+}
+
+/// The key of nobody that the filter's own tests use. `gpg` gets an empty home; its agent ends when that is gone.
+fn openpgp(place: &Path) -> Ready {
+    let keys = super::repo().join("plugins/filter-openpgp/tests/keys");
+    let (public, identity) = (keys.join("nobody.pub.asc"), keys.join("nobody.sec.asc"));
+    let home = place.join("gnupg");
+    fs::DirBuilder::new().mode(0o700).create(&home).unwrap();
+    Ready {
+        encode: object(json!({ "recipient_files": [public] })),
+        decode: object(json!({ "identity_files": [&identity] })),
+        environment: vec![("OPENPGP_KEY", identity), ("GNUPGHOME", home)],
     }
 }
