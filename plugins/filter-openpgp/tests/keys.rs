@@ -2,14 +2,10 @@
 
 mod common;
 
-use common::{Gpg, MODERN, RSA, decode, encode, made, openpgp};
+use common::{CHUNKS_PUBLIC, CHUNKS_SECRET, Gpg, MODERN, RSA, decode, encode, made, openpgp};
 use serde_json::{Map, Value, json};
 use windlass_plugin_api::{Error, ErrorKind, Filter};
 use windlass_testkit::noise::noise;
-
-/// A key of nobody that announces the newer form, and reads the older one too.
-const CHUNKS_PUBLIC: &str = include_str!("keys/chunks.pub.asc");
-const CHUNKS_SECRET: &str = include_str!("keys/chunks.sec.asc");
 
 const A: &str = "a@example.org";
 const B: &str = "b@example.org";
