@@ -7,7 +7,7 @@ use std::process::Command;
 
 use common::by_hand::{commands, sh_with, taken};
 use common::gpg::Gpg;
-use common::{Sandbox, database, rows};
+use common::{Sandbox, binary, database, rows};
 use serde_json::Value;
 
 /// The config of a machine that makes backups, and what follows it.
@@ -218,4 +218,31 @@ fn a_passphrase_opens_what_it_closed_and_the_manifest_says_nothing_of_it() {
     let stored = fs::read(sandbox.object("shop", "data.zst.gpg")).unwrap();
     let zstd = gpg.run(&["--passphrase", "open sesame", "-d"], &stored);
     assert!(zstd.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]));
+}
+
+#[test]
+fn a_passphrase_is_asked_for_once_on_a_terminal_and_only_where_nothing_else_opens_it() {
+    let (sandbox, gpg, _) = backed_up(TO_KEY);
+    gpg.key(&sandbox.path(""), "locked", "open sesame");
+    config(
+        &sandbox,
+        "\"zstd\", { plugin = \"openpgp\", recipient_files = [\"key.pub\", \"locked.pub\"] }",
+        "",
+    );
+    sandbox.ok(&["backup"]);
+    let restore = format!("{} restore shop --to sqlite:new.db --identity", binary());
+    let ran =
+        sandbox.on_terminal(&sandbox.path(""), &format!("{restore} locked.sec"), "open sesame\n").expect(0);
+    assert_eq!(ran.stdout.matches("Passphrase to decrypt with").count(), 1, "{}", ran.stdout);
+    is_restored(&sandbox, "new.db");
+    sandbox.on_terminal(&sandbox.path(""), &format!("{restore} locked.sec"), "open barley\n").expect(1);
+    assert!(!sandbox.path("new.db").exists());
+    let ran = sandbox
+        .on_terminal(&sandbox.path(""), &format!("{restore} locked.sec --identity key.sec"), "")
+        .expect(0);
+    assert!(!ran.stdout.contains("Passphrase"), "{}", ran.stdout);
+    is_restored(&sandbox, "new.db");
+    // Nobody to ask: an error, and no waiting.
+    let arguments = ["restore", "shop", "--to", "sqlite:new.db", "--identity", "locked.sec"];
+    sandbox.run(&arguments).expect(1).says("needs a passphrase");
 }

@@ -28,6 +28,8 @@ pub struct Keyring<'a> {
     cx: &'a Context,
     /// The keys, in the order in which they are tried.
     keys: Vec<SignedSecretKey>,
+    /// What is wrong with others.
+    unreadable: Vec<Error>,
     /// For streams and keys that a passphrase locks.
     passphrases: Vec<&'a Secret>,
     /// Fingerprints of whom the stream was encrypted to, as far as they were recorded.
@@ -37,11 +39,11 @@ pub struct Keyring<'a> {
 impl<'a> Keyring<'a> {
     pub fn new(
         cx: &'a Context,
-        keys: Vec<SignedSecretKey>,
+        (keys, unreadable): (Vec<SignedSecretKey>, Vec<Error>),
         passphrases: Vec<&'a Secret>,
         recorded: Vec<String>,
     ) -> Self {
-        Self { cx, keys, passphrases, recorded }
+        Self { cx, keys, unreadable, passphrases, recorded }
     }
 
     /// The session's key. `fits` tells whether one can be it; a passphrase may give another by chance.
@@ -109,6 +111,9 @@ impl<'a> Keyring<'a> {
         let (given, known) = (self.keys.len(), self.passphrases.len());
         let is_locked = self.pairs(head).any(|(part, _)| part.is_locked());
         let by_passphrase = head.to_keys.is_empty() && !head.to_passphrases.is_empty();
+        if let (false, Some(error)) = (by_passphrase, self.unreadable.first()) {
+            return error.clone();
+        }
         let (message, hint) = match () {
             () if by_passphrase && known == 0 => {
                 ("the stream is encrypted with a passphrase, and none is given".to_owned(), NO_PASSPHRASE)

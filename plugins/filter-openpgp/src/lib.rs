@@ -145,15 +145,22 @@ impl OpenPgp {
         Signer::new(&cx.reveal(key)?, passphrase).map(Some)
     }
 
-    fn keys(&self, cx: &Context) -> Result<Vec<SignedSecretKey>> {
-        let mut keys = Vec::new();
-        for (number, secret) in (1..).zip(&self.options.identities) {
-            keys.extend(identities::parse(cx.reveal(secret)?.as_bytes(), &format!("identity {number}"))?);
+    /// All private keys, and what is wrong with those that can't be read: one that opens the stream is enough.
+    fn keys(&self, cx: &Context) -> (Vec<SignedSecretKey>, Vec<Error>) {
+        let texts = (1..).zip(&self.options.identities).map(|(number, secret)| {
+            identities::parse(cx.reveal(secret)?.as_bytes(), &format!("identity {number}"))
+        });
+        let files = self.options.identity_files.iter();
+        let files =
+            files.map(|path| identities::parse(&certs::read(path)?, &format!("`{}`", path.display())));
+        let (mut keys, mut unreadable) = (Vec::new(), Vec::new());
+        for found in texts.chain(files) {
+            match found {
+                Ok(found) => keys.extend(found),
+                Err(error) => unreadable.push(error),
+            }
         }
-        for path in &self.options.identity_files {
-            keys.extend(identities::parse(&certs::read(path)?, &format!("`{}`", path.display()))?);
-        }
-        Ok(keys)
+        (keys, unreadable)
     }
 
     /// Those who may have signed; none if nobody has to.
@@ -180,7 +187,7 @@ impl Filter for OpenPgp {
         let recorded = params.get(RECIPIENTS_PARAM).and_then(Value::as_array).into_iter().flatten();
         let recorded = recorded.filter_map(|text| text.as_str().map(str::to_owned)).collect();
         let passphrases = self.options.passphrase.iter().chain(&self.options.passphrases).collect();
-        let keys = Keyring::new(cx, self.keys(cx)?, passphrases, recorded);
+        let keys = Keyring::new(cx, self.keys(cx), passphrases, recorded);
         decode::decoder(&keys, self.signers()?, input)
     }
 

@@ -180,7 +180,13 @@ impl<'a> Name<'a> {
 
     fn means(&self, key: &SignedPublicKey) -> bool {
         match self {
-            Self::Address(address) => Survey::new(key, Timestamp::now()).has_address(address),
+            Self::Address(address) => {
+                let address = address.to_lowercase();
+                let says = |name: &[u8]| String::from_utf8_lossy(name).to_lowercase().contains(&address);
+                // Proving a key takes a moment, and a keyring has many.
+                key.details.users.iter().any(|user| says(user.id.id()))
+                    && Survey::new(key, Timestamp::now()).has_address(&address)
+            }
             Self::Digits(digits) => {
                 let subkeys = key.public_subkeys.iter().map(|subkey| subkey.key.fingerprint());
                 let mut all = subkeys.chain([key.fingerprint()]);

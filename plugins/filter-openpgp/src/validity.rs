@@ -1,8 +1,8 @@
 //! What a public key is good for at a time, by what its owner signed: revoked, expired, and which of its subkeys may be
 //! used for what. The rules are those of GnuPG.
 //!
-//! Only signatures of the key over itself count, and only those that hold. Whether its owner is who he says is not judged:
-//! the user named the key.
+//! Only signatures of the key over itself count, and only those that hold; the newest of them tells about earlier times
+//! too, for GnuPG drops the older ones. Whether its owner is who he says is not judged: the user named the key.
 
 use pgp::composed::{SignedPublicKey, SignedPublicSubKey};
 use pgp::packet::{KeyFlags, RevocationCode, Signature, SignatureType, SubpacketData};
@@ -39,7 +39,7 @@ pub enum Chosen {
 /// What a key says of itself at a time.
 pub struct Survey<'a> {
     key: &'a SignedPublicKey,
-    now: Timestamp,
+    at: Timestamp,
     /// Of the key as a whole.
     pub standing: Standing,
     /// Signatures that say what it is for, the one that counts most first.
@@ -49,17 +49,17 @@ pub struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    pub fn new(key: &'a SignedPublicKey, now: Timestamp) -> Self {
+    pub fn new(key: &'a SignedPublicKey, at: Timestamp) -> Self {
         let mut own = Vec::new();
         let mut names = Vec::new();
         let primary = &key.primary_key;
         let direct = key.details.direct_signatures.iter();
-        let direct = newest(direct.filter(|signature| signature.verify_key(primary).is_ok()), now);
+        let direct = newest(direct.filter(|signature| signature.verify_key(primary).is_ok()));
         for user in &key.details.users {
             let holds = |signature: &&Signature| {
                 signature.verify_certification(primary, Tag::UserId, &user.id).is_ok()
             };
-            if let Some(signature) = newest(user.signatures.iter().filter(holds), now)
+            if let Some(signature) = newest(user.signatures.iter().filter(holds))
                 && signature.typ() != Some(SignatureType::CertRevocation)
             {
                 own.push(signature);
@@ -71,17 +71,17 @@ impl<'a> Survey<'a> {
         let revocations = key.details.revocation_signatures.iter();
         let revocations = revocations.filter(|signature| signature.verify_key(primary).is_ok());
         let expires = own.iter().find_map(|signature| signature.key_expiration_time());
-        let standing = match () {
-            () if own.is_empty() => Standing::Unsigned,
-            () if is_revoked(revocations, now) => Standing::Revoked,
-            () => lasts(primary.created_at(), expires, now),
+        let standing = match lasts(primary.created_at(), expires, at) {
+            Standing::Early => Standing::Early,
+            _ if own.is_empty() => Standing::Unsigned,
+            _ if is_revoked(revocations, at) => Standing::Revoked,
+            standing => standing,
         };
-        Self { key, now, standing, own, names }
+        Self { key, at, standing, own, names }
     }
 
-    /// Whether one of its names has the mail address, which is compared without regard to case.
-    pub fn has_address(&self, address: &str) -> bool {
-        let whole = address.to_lowercase();
+    /// Whether one of its names has the mail address, which is in small letters.
+    pub fn has_address(&self, whole: &str) -> bool {
         let enclosed = format!("<{whole}>");
         let mut names = self.names.iter().map(|name| String::from_utf8_lossy(name).to_lowercase());
         names.any(|name| name == whole || name.ends_with(&enclosed))
@@ -132,7 +132,7 @@ impl<'a> Survey<'a> {
         let of = |kind| {
             subkey.signatures.iter().filter(move |signature| signature.typ() == Some(kind)).filter(holds)
         };
-        let binding = newest(of(SignatureType::SubkeyBinding), self.now)?;
+        let binding = newest(of(SignatureType::SubkeyBinding))?;
         if !is_for(what, flags(binding), subkey.key.algorithm()) {
             return None;
         }
@@ -141,10 +141,10 @@ impl<'a> Survey<'a> {
         if what == Use::Sign && !binding.embedded_signature().is_some_and(claims) {
             return Some(Standing::Unsigned);
         }
-        if is_revoked(of(SignatureType::SubkeyRevocation), self.now) {
+        if is_revoked(of(SignatureType::SubkeyRevocation), self.at) {
             return Some(Standing::Revoked);
         }
-        Some(lasts(subkey.key.created_at(), binding.key_expiration_time(), self.now))
+        Some(lasts(subkey.key.created_at(), binding.key_expiration_time(), self.at))
     }
 
     /// Whether that part of the key may be used for it and holds.
@@ -185,26 +185,27 @@ fn created(signature: &Signature) -> Timestamp {
     signature.created().unwrap_or(Timestamp::from_secs(0))
 }
 
-/// The newest that was made before `now` and still holds.
-fn newest<'a>(signatures: impl Iterator<Item = &'a Signature>, now: Timestamp) -> Option<&'a Signature> {
+/// The newest that holds today.
+fn newest<'a>(signatures: impl Iterator<Item = &'a Signature>) -> Option<&'a Signature> {
+    let now = Timestamp::now();
     let holds = |signature: &&Signature| {
         lasts(created(signature), signature.signature_expiration_time(), now) == Standing::Good
     };
     signatures.filter(holds).max_by_key(|signature| created(signature))
 }
 
-fn lasts(made: Timestamp, for_seconds: Option<Duration>, now: Timestamp) -> Standing {
+fn lasts(made: Timestamp, for_seconds: Option<Duration>, at: Timestamp) -> Standing {
     let seconds = for_seconds.map_or(0, Duration::as_secs);
     let end = Timestamp::from_secs(made.as_secs().saturating_add(seconds));
     match () {
-        () if made > now => Standing::Early,
-        () if seconds > 0 && end <= now => Standing::Expired(end),
+        () if made > at => Standing::Early,
+        () if seconds > 0 && end <= at => Standing::Expired(end),
         () => Standing::Good,
     }
 }
 
 /// A key that was only replaced or given up holds for what was done before; one that may be known to others never did.
-fn is_revoked<'a>(mut revocations: impl Iterator<Item = &'a Signature>, now: Timestamp) -> bool {
+fn is_revoked<'a>(mut revocations: impl Iterator<Item = &'a Signature>, at: Timestamp) -> bool {
     revocations.any(|signature| {
         let is_soft = matches!(
             signature.revocation_reason_code(),
@@ -214,6 +215,6 @@ fn is_revoked<'a>(mut revocations: impl Iterator<Item = &'a Signature>, now: Tim
                     | RevocationCode::CertUserIdInvalid
             )
         );
-        !is_soft || created(signature) <= now
+        !is_soft || created(signature) <= at
     })
 }

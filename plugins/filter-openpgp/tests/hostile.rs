@@ -2,30 +2,18 @@
 
 mod common;
 
-use common::{decode, decode_part, encode, made, openpgp};
-use pgp::composed::{Deserializable, RawSessionKey, SignedPublicKey};
-use pgp::crypto::aead::{AeadAlgorithm, ChunkSize};
-use pgp::crypto::sym::SymmetricKeyAlgorithm::AES256;
-use pgp::packet::{PacketTrait, PublicKeyEncryptedSessionKey, SymEncryptedProtectedData};
+use common::{
+    CHUNKS_PUBLIC, CHUNKS_SECRET, PUBLIC, SECRET, breaks, decode, decode_part, encode, made, openpgp, reading,
+};
 use proptest::prelude::*;
-use rand::rngs::OsRng;
 use serde_json::{Map, Value, json};
 use windlass_plugin_api::{Context, Error, ErrorKind, Filter};
 use windlass_testkit::noise::noise;
 use windlass_testkit::streams::TestSink;
 
-/// Keys of nobody, for tests: one of GnuPG, and one that announces the newer form.
-const PUBLIC: &str = include_str!("keys/nobody.pub.asc");
-const SECRET: &str = include_str!("keys/nobody.sec.asc");
-const CHUNKS_PUBLIC: &str = include_str!("keys/chunks.pub.asc");
-const CHUNKS_SECRET: &str = include_str!("keys/chunks.sec.asc");
 const FINGERPRINT: &str = "50D937228462E8DF";
 /// A part of a packet, with the octet of its length.
 const PART: usize = 65_536 + 1;
-
-fn reading() -> windlass_filter_openpgp::OpenPgp {
-    openpgp(json!({ "identities": [SECRET, CHUNKS_SECRET] }))
-}
 
 fn whole(error: &Error) -> String {
     format!("{error:?}")
@@ -35,18 +23,14 @@ fn whole(error: &Error) -> String {
 fn sample(public: &str, seed: u64, length: usize) -> (Vec<u8>, Map<String, Value>, Vec<u8>, usize) {
     let plain = noise(seed, length);
     let (stored, params) = encode(&openpgp(json!({ "recipients": [public] })), &plain);
-    let head = 2 + usize::from(stored[1]);
-    assert_eq!((stored[0], stored[head]), (0xc1, 0xd2));
+    let head = head_of(&stored);
+    assert_eq!(stored[head], 0xd2);
     (stored, params, plain, head)
 }
 
-/// There is an error of damage, and nothing that looks like an end before it.
-#[track_caller]
-fn breaks(what: &str, params: &Map<String, Value>, stored: &[u8]) -> Vec<u8> {
-    let (part, error) = decode_part(&reading(), params, stored);
-    let error = error.unwrap_or_else(|| panic!("{what}: no error"));
-    assert_eq!(error.kind, ErrorKind::Damaged, "{what}: {error}");
-    part
+/// How long what precedes the message is: one packet, or nothing that could be told in an armored stream.
+fn head_of(stored: &[u8]) -> usize {
+    if stored[0] == 0xc1 { 2 + usize::from(stored[1]) } else { 0 }
 }
 
 #[test]
@@ -88,7 +72,7 @@ fn no_bit_of_a_small_message_can_be_changed_unnoticed() {
         ("signed", json!({ "recipients": [PUBLIC], "sign_with": SECRET })),
     ] {
         let (stored, params) = encode(&openpgp(options), b"hello");
-        let protected = stored.iter().position(|byte| *byte == 0xd2).unwrap_or_default();
+        let protected = head_of(&stored);
         for (at, bit) in (0..stored.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
             let mut changed = stored.clone();
             changed[at] ^= 1 << bit;
@@ -121,7 +105,7 @@ proptest! {
             _ => json!({ "recipients": [PUBLIC], "sign_with": SECRET }),
         };
         let (stored, params) = encode(&openpgp(options), &plain);
-        let protected = stored.iter().position(|byte| *byte == 0xd2).unwrap_or_default();
+        let protected = head_of(&stored);
         let range = if at_the_start { stored.len().min(300) } else { stored.len() };
         let at = (place * range as f64) as usize;
         let mut changed = stored.clone();
@@ -135,112 +119,6 @@ proptest! {
         prop_assert!(error.is_some_and(|error| error.kind == ErrorKind::Damaged), "cut at {at}");
         prop_assert!(plain.starts_with(&part), "cut at {at}: a wrong byte passed");
     }
-}
-
-/// A message to nobody's key with these packets inside; `is_chunked` for the newer form.
-fn sealed(inside: &[u8], is_chunked: bool) -> Vec<u8> {
-    let key = RawSessionKey::from(noise(9, 32));
-    let text = if is_chunked { CHUNKS_PUBLIC } else { PUBLIC };
-    let public = SignedPublicKey::from_string(text).unwrap().0;
-    let subkey = &public.public_subkeys[0].key;
-    let mut stored = Vec::new();
-    let (to, data) = if is_chunked {
-        let (mode, chunk) = (AeadAlgorithm::Ocb, ChunkSize::C64B);
-        let to = PublicKeyEncryptedSessionKey::from_session_key_v6(OsRng, &key, subkey);
-        let data =
-            SymEncryptedProtectedData::encrypt_seipdv2(OsRng, AES256, mode, chunk, key.as_ref(), inside);
-        (to, data)
-    } else {
-        let to = PublicKeyEncryptedSessionKey::from_session_key_v3(OsRng, &key, AES256, subkey);
-        (to, SymEncryptedProtectedData::encrypt_seipdv1(OsRng, AES256, key.as_ref(), inside))
-    };
-    to.unwrap().to_writer_with_header(&mut stored).unwrap();
-    data.unwrap().to_writer_with_header(&mut stored).unwrap();
-    stored
-}
-
-fn packet(tag: u8, body: &[u8]) -> Vec<u8> {
-    [&[0xc0 | tag, 0xff], &(body.len() as u32).to_be_bytes()[..], body].concat()
-}
-
-fn literal(plain: &[u8]) -> Vec<u8> {
-    packet(11, &[&b"b\x04name\0\0\0\0"[..], plain].concat())
-}
-
-fn deflated(inside: &[u8]) -> Vec<u8> {
-    use std::io::Write;
-    let mut encoder = flate2::write::DeflateEncoder::new(vec![1], flate2::Compression::fast());
-    encoder.write_all(inside).unwrap();
-    packet(8, &encoder.finish().unwrap())
-}
-
-#[test]
-fn what_another_library_sealed_is_decoded_in_both_forms() {
-    let plain = noise(3, 100_000);
-    for is_chunked in [false, true] {
-        for inside in [
-            literal(&plain),
-            deflated(&literal(&plain)),
-            packet(8, &[&[0][..], &literal(&plain)].concat()),
-            [packet(10, b"PGP"), literal(&plain), packet(21, &noise(1, 900))].concat(),
-        ] {
-            let decoded = decode(&reading(), &Map::new(), &sealed(&inside, is_chunked)).unwrap();
-            assert!(decoded == plain);
-        }
-    }
-}
-
-#[test]
-fn packets_that_make_no_message_are_damage_however_well_they_are_sealed() {
-    let data = literal(b"hello");
-    let long = packet(11, &[&b"b\x04name\0\0\0\0"[..], &noise(1, 99)].concat());
-    for (what, inside) in [
-        ("nothing", Vec::new()),
-        ("no data", packet(10, b"PGP")),
-        ("data that is cut", long[..50].to_vec()),
-        ("half a head", packet(11, b"b\x04na")),
-        ("two data", [&data[..], &data].concat()),
-        ("garbage behind", [&data[..], b"garbage"].concat()),
-        ("a signature that nothing announced", [&data[..], &packet(2, b"x")].concat()),
-        ("an unknown packet", [&packet(60, b"x")[..], &data].concat()),
-        ("encrypted again", sealed(&data, false)),
-        ("compressed twice", deflated(&deflated(&data))),
-        ("compressed garbage", packet(8, &[&[1][..], &noise(1, 500)].concat())),
-        ("compressed by nobody", packet(8, &[&[77][..], &data].concat())),
-        ("nothing, compressed", deflated(b"")),
-        ("garbage behind what is compressed", [&deflated(&data)[..], &data].concat()),
-        ("garbage behind, compressed", deflated(&[&data[..], b"garbage"].concat())),
-        ("garbage in the compressed packet", {
-            let mut body = deflated(&data)[6..].to_vec();
-            body.extend_from_slice(b"garbage");
-            packet(8, &body)
-        }),
-    ] {
-        for is_chunked in [false, true] {
-            breaks(what, &Map::new(), &sealed(&inside, is_chunked));
-        }
-    }
-}
-
-#[test]
-fn a_message_without_integrity_protection_or_without_encryption_is_refused() {
-    let (stored, params, _, head) = sample(PUBLIC, 1, 1_000);
-    let naked = [&stored[..head], &packet(9, &noise(1, 500))].concat();
-    let error = decode(&reading(), &params, &naked).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Damaged);
-    assert!(error.message.contains("no integrity protection"), "{error}");
-    for plain in [literal(b"hello"), deflated(&literal(b"hello"))] {
-        let error = decode(&reading(), &params, &plain).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Damaged);
-        assert!(error.message.contains("isn't encrypted"), "{error}");
-    }
-    // The hash at the end left out, with lengths that fit.
-    let sealed = sealed(&literal(&noise(2, 50)), false);
-    let head = 2 + usize::from(sealed[1]);
-    let mut cut = sealed[..sealed.len() - 22].to_vec();
-    assert_eq!(cut[head], 0xd2);
-    cut[head + 1] -= 22;
-    breaks("without its hash", &Map::new(), &cut);
 }
 
 #[test]
@@ -282,6 +160,10 @@ fn a_wrong_passphrase_opens_nothing_and_stands_in_no_error() {
         assert!(!text.contains("swordfish") && !text.contains("hunter2"), "{text}");
         assert!(error.message.contains("encrypted with a passphrase"), "{error}");
     }
+}
+
+fn packet(tag: u8, body: &[u8]) -> Vec<u8> {
+    [&[0xc0 | tag, 0xff], &(body.len() as u32).to_be_bytes()[..], body].concat()
 }
 
 #[test]
@@ -344,5 +226,40 @@ fn what_cannot_be_encrypted_writes_nothing() {
         let error = openpgp(options).encode(&Context::default(), "data", Box::new(next)).err().unwrap();
         assert_eq!((error.kind, view.len()), (ErrorKind::Config, 0));
         assert!(error.message.contains(told), "{error}");
+    }
+}
+
+/// The binary form of an armored key.
+fn binary(armored: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut pgp::armor::Dearmor::new(armored.as_bytes()), &mut bytes).unwrap();
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// A key with a changed bit is refused, or the bit had no meaning; a changed signature of it is not believed.
+    #[test]
+    fn a_changed_key_is_no_other_key(place in 0.0..1.0_f64, bit in 0..8_u32, is_chunked in any::<bool>()) {
+        let (public, secret) = if is_chunked { (CHUNKS_PUBLIC, CHUNKS_SECRET) } else { (PUBLIC, SECRET) };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let change = |armored: &str| {
+            let mut bytes = binary(armored);
+            let at = (place * bytes.len() as f64) as usize;
+            bytes[at] ^= 1 << bit;
+            std::fs::write(&path, bytes).unwrap();
+        };
+        change(public);
+        if let Ok(filter) = made(json!({ "recipient_files": [path] })) {
+            let (stored, params) = encode(&filter, b"hello");
+            prop_assert_eq!(decode(&openpgp(json!({ "identities": [secret] })), &params, &stored).unwrap(), b"hello");
+        }
+        change(secret);
+        let (stored, params) = encode(&openpgp(json!({ "recipients": [public] })), b"hello");
+        if let Ok(plain) = decode(&openpgp(json!({ "identity_files": [path] })), &params, &stored) {
+            prop_assert_eq!(plain, b"hello");
+        }
     }
 }

@@ -4,14 +4,10 @@ mod common;
 
 use std::io::{Read, Write};
 
-use common::{Gpg, openpgp};
+use common::{Gpg, PUBLIC, SECRET, openpgp};
 use serde_json::json;
 use windlass_plugin_api::{Context, Filter, Finished, Result, Sink};
 use windlass_testkit::noise::noise;
-
-/// Keys of nobody, for tests.
-const PUBLIC: &str = include_str!("keys/nobody.pub.asc");
-const SECRET: &str = include_str!("keys/nobody.sec.asc");
 
 /// Hands everything to a reader on another thread.
 struct Pipe(std::io::PipeWriter);

@@ -95,6 +95,9 @@ fn a_signer_counts_as_he_was_when_he_signed_unless_others_may_have_the_key() {
     };
     assert_eq!(read().unwrap(), b"hello");
     let old = gpg.fingerprint("old@example.org");
+    // Extended since: `gpg` puts the new signature of the key over itself in the place of the old one.
+    gpg.run(&format!("--passphrase '' --quick-set-expire {old} 10y"), b"");
+    assert_eq!(read().unwrap(), b"hello");
     let certificate = std::fs::read_to_string(gpg.path(&format!("openpgp-revocs.d/{old}.rev"))).unwrap();
     gpg.run("--import", certificate.replace(":-----BEGIN", "-----BEGIN").as_bytes());
     assert_eq!(read().unwrap_err().kind, ErrorKind::Damaged);

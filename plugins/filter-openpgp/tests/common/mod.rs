@@ -6,10 +6,16 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use windlass_filter_openpgp::OpenPgp;
-use windlass_plugin_api::{Context, Error, Filter, Plugin, Result};
+use windlass_plugin_api::{Context, Error, ErrorKind, Filter, Plugin, Result};
 use windlass_testkit::streams::TestSink;
+
+/// Keys of nobody, for tests: one of GnuPG, and one that announces the newer form.
+pub const PUBLIC: &str = include_str!("../keys/nobody.pub.asc");
+pub const SECRET: &str = include_str!("../keys/nobody.sec.asc");
+pub const CHUNKS_PUBLIC: &str = include_str!("../keys/chunks.pub.asc");
+pub const CHUNKS_SECRET: &str = include_str!("../keys/chunks.sec.asc");
 
 pub fn made(options: Value) -> Result<OpenPgp> {
     OpenPgp::new(serde_json::from_value(options).unwrap(), &Context::default())
@@ -49,6 +55,19 @@ pub fn decode(filter: &OpenPgp, params: &Map<String, Value>, stored: &[u8]) -> R
         (plain, None) => Ok(plain),
         (_, Some(error)) => Err(error),
     }
+}
+
+pub fn reading() -> OpenPgp {
+    openpgp(json!({ "identities": [SECRET, CHUNKS_SECRET] }))
+}
+
+/// There is an error of damage, and nothing that looks like an end before it.
+#[track_caller]
+pub fn breaks(what: &str, params: &Map<String, Value>, stored: &[u8]) -> Vec<u8> {
+    let (part, error) = decode_part(&reading(), params, stored);
+    let error = error.unwrap_or_else(|| panic!("{what}: no error"));
+    assert_eq!(error.kind, ErrorKind::Damaged, "{what}: {error}");
+    part
 }
 
 /// A home of `gpg`, with an agent of its own that ends with it.
