@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod by_hand;
+pub mod fan;
 pub mod misbehaving;
 pub mod shop;
 pub mod skew;

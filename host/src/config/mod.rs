@@ -21,6 +21,7 @@ mod convert;
 mod each;
 mod examine;
 mod explain;
+mod fan;
 mod fields;
 mod files;
 pub mod locate;
@@ -43,6 +44,7 @@ mod validate;
 pub mod value;
 
 pub use each::Each;
+pub use fan::StorageUse;
 pub use fields::{LABEL, NAME, is_label, is_name, parse_duration};
 pub use locate::{Environment, Place};
 pub use pipeline::{Entry, Pipeline};

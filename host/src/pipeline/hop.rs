@@ -106,16 +106,28 @@ impl Write for WriteHop {
     }
 }
 
-impl Sink for WriteHop {
-    fn finish(&mut self) -> Result<Finished> {
+impl WriteHop {
+    /// Says that no more comes; doesn't wait.
+    pub fn ask_finish(&mut self) -> Result<()> {
         if !self.filling.is_empty() {
             self.hand_over()?;
         }
-        self.send(Load::Finish)?;
+        self.send(Load::Finish)
+    }
+
+    /// Waits for the end that was asked for.
+    pub fn await_finish(&mut self) -> Result<Finished> {
         match self.worker.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
             _ => Err(Error::failed("a stage's thread panicked")),
         }
+    }
+}
+
+impl Sink for WriteHop {
+    fn finish(&mut self) -> Result<Finished> {
+        self.ask_finish()?;
+        self.await_finish()
     }
 }
 

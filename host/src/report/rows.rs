@@ -13,6 +13,8 @@ pub struct Stored {
     pub snapshot: String,
     /// Where it was stored.
     pub storages: Vec<String>,
+    /// Storages that it went on without.
+    pub storages_left_out: Vec<String>,
     /// Plain bytes.
     pub plain_bytes: u64,
     /// Stored bytes.
@@ -36,6 +38,10 @@ pub struct Planned {
     pub filters: Vec<String>,
     /// The storages with their plugins.
     pub storages: Vec<String>,
+    /// So many of them must have the snapshot.
+    pub least_storages: usize,
+    /// Storages that it would go on without.
+    pub storages_left_out: Vec<String>,
     /// About how many plain bytes.
     pub estimate_bytes: Option<u64>,
     /// Where its objects would lie.

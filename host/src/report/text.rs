@@ -156,19 +156,28 @@ fn error_line(event: &Event) -> String {
 }
 
 fn stored_line(stored: &Stored) -> String {
-    format!(
-        "Stored {} ({} → {}) in {}\n",
+    let mut line = format!(
+        "Stored {} ({} → {}) in {}",
         stored.snapshot,
         units::bytes(stored.plain_bytes),
         units::bytes(stored.stored_bytes),
         units::seconds(stored.seconds)
-    )
+    );
+    if !stored.storages_left_out.is_empty() {
+        let (there, out) = (stored.storages.join(", "), stored.storages_left_out.join(", "));
+        let _ = write!(line, "; it is in {there}, left out: {out}");
+    }
+    line + "\n"
 }
 
 fn planned_text(planned: &Planned) -> String {
     let mut chain = vec![planned.source.clone()];
     chain.extend(planned.filters.iter().cloned());
-    chain.push(planned.storages.join(" + "));
+    let mut storages = planned.storages.join(" + ");
+    if planned.least_storages < planned.storages.len() {
+        let _ = write!(storages, " (at least {})", planned.least_storages);
+    }
+    chain.push(storages);
     let estimate = planned.estimate_bytes.map(|bytes| format!(", about {}", units::bytes(bytes)));
     format!(
         "{}: {}{}\n  would store {}\n",
