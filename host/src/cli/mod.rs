@@ -12,6 +12,7 @@ mod documents;
 mod init;
 mod list;
 mod log;
+mod merged;
 mod plugins;
 mod restore;
 mod session;

@@ -4,6 +4,7 @@ mod keys;
 mod look;
 
 pub use keys::Keys;
+pub use look::{Resolved, same};
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -155,9 +155,14 @@ pub struct ReadHop {
 impl ReadHop {
     /// Reads `input` ahead on a thread of its own.
     pub fn new(input: Reader, name: &str) -> Result<Self> {
-        let (fill, full) = sync_channel(BUFFERS);
-        let (empty, to_fill) = sync_channel(BUFFERS);
-        for _ in 1..BUFFERS {
+        Self::deep(input, name, BUFFERS)
+    }
+
+    /// As [`new`](Self::new), with so many buffers.
+    pub fn deep(input: Reader, name: &str, buffers: usize) -> Result<Self> {
+        let (fill, full) = sync_channel(buffers);
+        let (empty, to_fill) = sync_channel(buffers);
+        for _ in 1..buffers {
             // As many as there are places: sending never waits.
             let _ = empty.send(Vec::with_capacity(BUFFER_BYTES));
         }

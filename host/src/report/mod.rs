@@ -11,7 +11,7 @@ use serde::Serialize;
 use windlass_plugin_api::Progress;
 
 use crate::exit::{Exit, Failure};
-pub use rows::{Checked, ConfigRow, Planned, PluginRow, SnapshotRow, Stored, TargetView};
+pub use rows::{Checked, ConfigRow, CopyRow, Planned, PluginRow, SnapshotRow, Stored, TargetView};
 
 /// Takes events, from any thread.
 pub trait Report: Send + Sync {
@@ -107,6 +107,8 @@ pub enum Event {
         manifest: Box<crate::catalog::Manifest>,
         /// Where it was read.
         storage: String,
+        /// What each storage has of it.
+        storages: Vec<CopyRow>,
     },
     /// A snapshot reference was resolved.
     Resolved {

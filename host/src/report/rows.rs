@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use windlass_plugin_api::{Error, ErrorKind};
 
 /// A stored snapshot.
 #[derive(Clone, Debug, Serialize)]
@@ -48,6 +49,36 @@ pub struct Planned {
     pub prefix: String,
 }
 
+/// What a storage has of a snapshot.
+#[derive(Clone, Debug, Serialize)]
+pub struct CopyRow {
+    /// The storage.
+    pub storage: String,
+    /// `ok`, `damaged`, `unreadable`, `missing`.
+    pub state: &'static str,
+    /// Why it isn't `ok`.
+    pub problem: Option<String>,
+}
+
+impl CopyRow {
+    /// Of a manifest as it was found; not found: it is missing.
+    pub fn of<T>(storage: &str, manifest: &Result<T, Error>) -> Self {
+        let (state, problem) = match manifest {
+            Ok(_) => ("ok", None),
+            Err(error) if error.kind == ErrorKind::NotFound => ("missing", None),
+            Err(error) if error.kind == ErrorKind::Damaged => ("damaged", Some(error.one_line())),
+            Err(error) => ("unreadable", Some(error.one_line())),
+        };
+        Self { storage: storage.to_owned(), state, problem }
+    }
+
+    /// What is wrong with it, in words.
+    pub fn told(&self) -> Option<String> {
+        let problem = self.problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
+        (self.state != "ok").then(|| format!("{} in {}{problem}", self.state, self.storage))
+    }
+}
+
 /// A snapshot in a list.
 #[derive(Clone, Debug, Serialize)]
 pub struct SnapshotRow {
@@ -61,9 +92,11 @@ pub struct SnapshotRow {
     pub id: String,
     /// When it was begun, UTC.
     pub time: String,
-    /// The storage it was found in.
+    /// The first storage that it was found in.
     pub storage: String,
-    /// `ok`, `damaged`, `unreadable`.
+    /// What each storage has of it.
+    pub storages: Vec<CopyRow>,
+    /// `ok` if it can be read from one of them, `damaged`, `unreadable`.
     pub state: &'static str,
     /// Why it isn't `ok`.
     pub problem: Option<String>,

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::progress::Progress;
-use super::{Checked, Event, Planned, PluginRow, Report, SnapshotRow, Stored, TargetView, units};
+use super::{Checked, CopyRow, Event, Planned, PluginRow, Report, SnapshotRow, Stored, TargetView, units};
 use crate::catalog::Manifest;
 use crate::config::Secrets;
 use crate::exit::Exit;
@@ -59,7 +59,7 @@ impl Report for Text {
             Event::Verified { .. } => self.verified(event),
             Event::Checked(checked) if !self.quiet || !checked.ok => self.out(&checked_text(checked)),
             Event::Snapshots { snapshots } => self.out(&table(snapshots)),
-            Event::Shown { manifest, storage } => self.out(&shown(manifest, storage)),
+            Event::Shown { manifest, storages, .. } => self.out(&shown(manifest, storages)),
             Event::Plugins { plugins } => self.out(&plugin_table(plugins)),
             Event::Text { text } => self.out(text),
             Event::Document { document, .. } => {
@@ -246,11 +246,16 @@ fn table(snapshots: &[SnapshotRow]) -> String {
         .iter()
         .map(|row| {
             let filters: Vec<String> = row.filters.iter().map(short).collect();
-            let state = match (&row.problem, row.left_out) {
+            let mut state = match (&row.problem, row.left_out) {
                 (Some(problem), _) => format!("{}: {problem}", row.state),
                 (None, 0) => row.state.to_owned(),
                 (None, left_out) => format!("{}, {left_out} left out", row.state),
             };
+            for told in row.storages.iter().filter(|_| row.storages.len() > 1).filter_map(CopyRow::told) {
+                let _ = write!(state, ", {told}");
+            }
+            let there = row.storages.iter().filter(|copy| copy.state != "missing");
+            let there: Vec<&str> = there.map(|copy| copy.storage.as_str()).collect();
             vec![
                 row.snapshot.clone(),
                 row.host.clone(),
@@ -258,7 +263,7 @@ fn table(snapshots: &[SnapshotRow]) -> String {
                 size(row.plain_bytes),
                 size(row.stored_bytes),
                 if filters.is_empty() { "-".to_owned() } else { filters.join("+") },
-                row.storage.clone(),
+                there.join(", "),
                 state,
             ]
         })
@@ -285,13 +290,15 @@ fn plugin_table(plugins: &[PluginRow]) -> String {
     columns(&["KIND", "NAME", "VERSION", "WHAT IT DOES", "FILE"], &rows)
 }
 
-fn shown(manifest: &Manifest, storage: &str) -> String {
+fn shown(manifest: &Manifest, storages: &[CopyRow]) -> String {
     let mut text = format!("snapshot     {}\n", manifest.key());
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<12} {value}");
     };
     line("host", manifest.host.clone());
-    line("storage", storage.to_owned());
+    for copy in storages {
+        line("storage", copy.told().unwrap_or_else(|| copy.storage.clone()));
+    }
     line("begun", format!("{} ({} here)", units::utc(manifest.started), units::local(manifest.started)));
     line("finished", units::utc(manifest.finished));
     line("sequence", manifest.sequence.to_string());
