@@ -6,6 +6,7 @@
 
 pub mod by_hand;
 pub mod fan;
+pub mod filters;
 pub mod misbehaving;
 pub mod shop;
 pub mod skew;
@@ -171,7 +172,11 @@ impl Ran {
 
 /// A new key of `age`: the file of the private one, and the public one.
 pub fn age_key(sandbox: &Sandbox, name: &str) -> (PathBuf, String) {
-    let path = sandbox.path(name);
+    age_key_at(sandbox.path(name))
+}
+
+/// As [`age_key`], in the file `path`.
+pub fn age_key_at(path: PathBuf) -> (PathBuf, String) {
     let output = Command::new("age-keygen").arg("-o").arg(&path).output();
     let told = String::from_utf8(output.expect("`age` is needed: `make setup`").stderr).unwrap();
     let public = told.trim().strip_prefix("Public key: ").unwrap().to_owned();

@@ -178,7 +178,7 @@ fn bare(session: &Session, engine: &Engine, arguments: &Restore, input: &Path, t
 fn filter(session: &Session, name: &str) -> Outcome<Chosen> {
     let info = crate::config::Known::info(session.registry.as_ref(), Kind::Filter, name)
         .map_err(|error| Failure::new(Exit::Usage, error))?;
-    Ok(Chosen { name: name.to_owned(), info, options: serde_json::json!({}) })
+    Ok(Chosen { name: name.to_owned(), info, options: serde_json::json!({}), limit: None })
 }
 
 /// `data.tar.zst` was compressed with whatever writes `.zst`. The outermost suffix was applied last.
@@ -189,7 +189,8 @@ fn by_suffixes(session: &Session, input: &Path) -> Outcome<Vec<Chosen>> {
         name.extension().and_then(|suffix| suffix.to_str()).map(|suffix| format!(".{suffix}"))
     {
         let Some(info) = session.registry.by_suffix(&suffix) else { break };
-        filters.insert(0, Chosen { name: info.short_name(), info, options: serde_json::json!({}) });
+        filters
+            .insert(0, Chosen { name: info.short_name(), info, options: serde_json::json!({}), limit: None });
         name.set_extension("");
     }
     Ok(filters)

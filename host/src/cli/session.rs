@@ -30,6 +30,7 @@ use crate::plugins::Registry;
 use crate::plugins::discover::search_dirs;
 use crate::report::{Event, Report};
 use crate::run::cancel::Cancel;
+use crate::wrap::limit::Limiters;
 
 /// One command under way.
 pub struct Session {
@@ -90,6 +91,7 @@ impl Session {
             decode,
             host: self.host()?,
             state: LazyState::new(self.global.state_dir.clone()),
+            limiters: Limiters::default(),
             cancel: self.cancel.clone(),
             report: self.report.clone(),
         }))
@@ -130,7 +132,8 @@ impl Session {
             .registry
             .info(kind, &entry.plugin.value)
             .map_err(|error| Failure::new(Exit::Usage, error))?;
-        Ok(Chosen { name: name.to_owned(), info, options })
+        let limit = self.config.limit(entry, known);
+        Ok(Chosen { name: name.to_owned(), info, options, limit })
     }
 
     /// The source or storage of that name or URL.
@@ -220,7 +223,12 @@ impl Session {
         let filter = |name: &String| -> Outcome<Chosen> {
             let info = self.registry.info(Kind::Filter, name);
             let info = info.map_err(|error| Failure::new(Exit::Usage, error))?;
-            Ok(Chosen { name: name.clone(), info, options: Value::Object(serde_json::Map::new()) })
+            Ok(Chosen {
+                name: name.clone(),
+                info,
+                options: Value::Object(serde_json::Map::new()),
+                limit: None,
+            })
         };
         Ok(Plan {
             pipeline: name_from_url(&url),

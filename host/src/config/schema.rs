@@ -7,6 +7,7 @@ use windlass_plugin_api::{Kind, PluginInfo};
 
 use super::Known;
 use super::fields::NAME;
+use super::limit;
 use super::shape::Shape;
 
 /// The definition of `{ env | file | command }`; no plugin's own can be called so, for type names begin with a capital.
@@ -119,6 +120,9 @@ fn entry(info: &PluginInfo, with_plugin: bool, defs: &mut Map<String, Value>) ->
             let limit = json!({ "description": "At most so many runs read it at once.", "type": "integer", "minimum": 1 });
             properties.insert("max_runs".to_owned(), limit);
         }
+        if limit::is_hosts(info.kind, &Shape::of(&info.options)) {
+            properties.insert(limit::LIMIT.to_owned(), speed_limit());
+        }
         for (old, new) in &info.renamed_options {
             if let Some(mut now) = properties.get(new).cloned() {
                 now["deprecated"] = true.into();
@@ -133,6 +137,19 @@ fn entry(info: &PluginInfo, with_plugin: bool, defs: &mut Map<String, Value>) ->
         schema.insert("additionalProperties".to_owned(), false.into());
     }
     schema.into()
+}
+
+fn speed_limit() -> Value {
+    let speed = json!({ "type": "string", "examples": ["20 MB/s", "1.5 MiB/s", "100 Mbit/s"] });
+    json!({
+        "description": "How fast it may be used.",
+        "oneOf": [speed, {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": false,
+            "properties": { "up": speed, "down": speed },
+        }],
+    })
 }
 
 /// Every value of a table and every item of a list may be a reference instead.

@@ -12,6 +12,7 @@ use windlass_plugin_api::{Error, ErrorKind, Kind, PluginInfo};
 use super::*;
 
 mod forms;
+mod limits;
 mod references;
 mod whole;
 
