@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use windlass_plugin_api::{CreateOptions, Error, ErrorKind, Result, Stored, Upload};
 
-use super::fan::{Fan, Member, stalled};
+use super::busy::stalled;
+use super::fan::{Fan, Member};
 use super::hop::BUFFER_BYTES;
 
 /// Buffers of one upload: at most so many times [`BUFFER_BYTES`] are held.

@@ -42,40 +42,58 @@ pub struct Record {
     path: PathBuf,
     file: File,
     named: Named,
+    /// Storages that the record of an earlier run on this snapshot names.
+    others: Vec<String>,
 }
 
 impl Record {
     /// Writes down what this run may leave behind, before it does.
-    pub fn begin(state: &StateDir, key: &SnapshotKey, fan: &Fan) -> Result<Self> {
+    pub fn begin<'a>(
+        state: &StateDir,
+        key: &SnapshotKey,
+        storages: impl Iterator<Item = &'a OpenStorage>,
+    ) -> Result<Self> {
         let path = state.runs().join(format!("{}.json", key.id));
-        let named = Named {
+        let mut named = Named {
             host: key.host.clone(),
             pipeline: key.pipeline.clone(),
             id: key.id.clone(),
-            storages: fan.members.iter().map(|member| member.open.identity.clone()).collect(),
+            storages: storages.map(|open| open.identity.clone()).collect(),
         };
-        let write = || -> Result<File> {
+        let mut others = Vec::new();
+        let mut write = || -> Result<File> {
             let mut file = locked(&path)?;
-            file.write_all(serde_json::to_string(&named).unwrap_or_default().as_bytes())?;
+            let mut text = String::new();
+            file.read_to_string(&mut text)?;
+            let earlier =
+                serde_json::from_str::<Named>(&text).map(|named| named.storages).unwrap_or_default();
+            others.extend(earlier.into_iter().filter(|other| !named.storages.contains(other)));
+            named.storages.extend(others.iter().cloned());
+            rewrite(&mut file, &named)?;
             file.sync_all()?;
             Ok(file)
         };
         let file = write().during_with(|| format!("can't write the record `{}`", path.display()))?;
-        Ok(Self { path, file, named })
+        Ok(Self { path, file, named, others })
     }
 
     /// Something may have been left in the storages of these identities; in none: the record isn't needed any more.
-    pub fn end(mut self, unclean: Vec<String>) {
+    pub fn end(mut self, mut unclean: Vec<String>) {
+        unclean.append(&mut self.others);
         if unclean.is_empty() {
             let _ = fs::remove_file(&self.path);
             return;
         }
         self.named.storages = unclean;
-        let text = serde_json::to_string(&self.named).unwrap_or_default();
-        // As it is it names more storages than are left, which does no harm.
-        let _ = self.file.set_len(0).and_then(|()| self.file.rewind());
-        let _ = self.file.write_all(text.as_bytes());
+        // As it was it names more storages than are left, which does no harm.
+        let _ = rewrite(&mut self.file, &self.named);
     }
+}
+
+fn rewrite(file: &mut File, named: &Named) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(serde_json::to_string(named).unwrap_or_default().as_bytes())
 }
 
 /// A new file at `path`, locked. Between its creation and the lock the sweep of another run may take it for that of a dead one.
@@ -91,25 +109,55 @@ fn locked(path: &Path) -> std::io::Result<File> {
 
 /// Removes what dead runs of this host have left in the storages. Failing at it is told and doesn't fail the run.
 pub fn remove(engine: &Engine, pipeline: &str, fan: &Fan) -> Result<()> {
-    let Ok(state) = engine.state.get() else { return Ok(()) };
-    let Ok(records) = fs::read_dir(state.runs()) else { return Ok(()) };
+    let members: Vec<&Arc<Member>> = fan.in_it().collect();
+    let storages: Vec<&OpenStorage> = members.iter().map(|member| &member.open).collect();
+    sweep(engine, pipeline, &storages, |at, key| {
+        let (member, key) = (members[at], key.clone());
+        let cleared = member.within(move |open, cx| clear(open.storage.as_ref(), &key, &cx));
+        match cleared {
+            // It doesn't answer: the run needn't ask it again.
+            Err(error) if error.kind == ErrorKind::TimedOut && !member.is_required() => {
+                fan.leave_out(member, error)?;
+                Ok(None)
+            }
+            cleared => cleared.map(Some),
+        }
+    });
+    fan.go_on()
+}
+
+/// The same, for one storage alone.
+pub fn remove_from(engine: &Engine, pipeline: &str, open: &OpenStorage, cx: &Context) {
+    sweep(engine, pipeline, &[open], |_, key| clear(open.storage.as_ref(), key, cx).map(Some));
+}
+
+/// Goes through the records of dead runs; `clear` removes what one has left in one of `storages`, or can't (`None`).
+fn sweep(
+    engine: &Engine,
+    pipeline: &str,
+    storages: &[&OpenStorage],
+    mut clear: impl FnMut(usize, &SnapshotKey) -> Result<Option<u64>>,
+) {
+    let Ok(state) = engine.state.get() else { return };
+    let Ok(records) = fs::read_dir(state.runs()) else { return };
     for path in records.filter_map(|entry| Some(entry.ok()?.path())) {
-        match remove_one(&path, fan) {
+        match sweep_one(&path, storages, &mut clear) {
             Ok(0) => {}
             Ok(count) => {
                 let what = format!("removed {count} leftover objects of a run that had died");
                 engine.note(pipeline, what);
             }
-            Err(error) => {
-                fan.go_on()?;
-                engine.warn(pipeline, format!("leftovers of a dead run stay: {error}"));
-            }
+            Err(error) if error.kind == ErrorKind::Cancelled => return,
+            Err(error) => engine.warn(pipeline, format!("leftovers of a dead run stay: {error}")),
         }
     }
-    Ok(())
 }
 
-fn remove_one(path: &Path, fan: &Fan) -> Result<u64> {
+fn sweep_one(
+    path: &Path,
+    storages: &[&OpenStorage],
+    clear: &mut impl FnMut(usize, &SnapshotKey) -> Result<Option<u64>>,
+) -> Result<u64> {
     let mut file = open_lock_file(path)?;
     if !try_lock(&file)? {
         return Ok(0);
@@ -121,20 +169,15 @@ fn remove_one(path: &Path, fan: &Fan) -> Result<u64> {
         fs::remove_file(path)?;
         return Ok(0);
     };
-    let mut count = 0;
-    let mine: Vec<_> = fan.in_it().filter(|member| named.storages.contains(&member.open.identity)).collect();
-    for member in mine {
-        let key = named.key();
-        match member.within(move |open, cx| clear(open.storage.as_ref(), &key, &cx)) {
-            Ok(cleared) => count += cleared,
-            // It doesn't answer: the run needn't ask it again.
-            Err(error) if error.kind == ErrorKind::TimedOut && !member.is_required() => {
-                fan.leave_out(member, error)?;
-                continue;
-            }
-            Err(error) => return Err(error),
+    let (mut count, key) = (0, named.key());
+    for (at, open) in storages.iter().enumerate() {
+        if !named.storages.contains(&open.identity) {
+            continue;
         }
-        named.storages.retain(|identity| *identity != member.open.identity);
+        if let Some(cleared) = clear(at, &key)? {
+            count += cleared;
+            named.storages.retain(|identity| *identity != open.identity);
+        }
     }
     if named.storages.is_empty() {
         fs::remove_file(path)?;
@@ -210,6 +253,24 @@ pub fn withdraw<'a>(
         }
     }
     unclean
+}
+
+/// Takes back what a copy has published in `open`, and nothing else: the manifest first. Gives the storage's identity if
+/// something may be left.
+pub fn take_back(
+    engine: &Engine,
+    key: &SnapshotKey,
+    open: &OpenStorage,
+    mut published: Vec<String>,
+) -> Vec<String> {
+    let cx = engine.context(key.id.as_str(), &Cancel::new());
+    published.reverse();
+    let mut results = published.chunks(1).map(|key| {
+        open.storage.delete(&cx, key).and_then(|deleted| deleted.into_iter().collect::<Result<Vec<()>>>())
+    });
+    let Some(error) = results.find_map(Result::err) else { return Vec::new() };
+    engine.warn(&key.pipeline, format!("what was copied to {} stays for now: {error}", open.stage));
+    vec![open.identity.clone()]
 }
 
 fn stays_away() -> Error {

@@ -175,6 +175,11 @@ impl StoredStream {
         Ok((Box::new(Watched::new(reader, &first.stage, &reading.faults)), proved))
     }
 
+    /// The stored bytes, checked; without filters.
+    pub fn stored(&self, reading: &Reading) -> Result<Reader> {
+        self.open_stored(reading).map(|(reader, _)| reader)
+    }
+
     /// Reads the stored bytes to their end.
     pub fn check_stored(&self, reading: &Reading) -> Result<()> {
         let (mut reader, _) = self.open_stored(reading)?;

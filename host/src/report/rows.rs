@@ -26,6 +26,27 @@ pub struct Stored {
     pub left_out: u64,
 }
 
+/// A copy of a snapshot.
+#[derive(Clone, Debug, Serialize)]
+pub struct CopyView {
+    /// `shop@20261122T185903Z-k3f9`.
+    pub snapshot: String,
+    /// The host label.
+    pub host: String,
+    /// The storages that have it.
+    pub from: Vec<String>,
+    /// Where it was copied to.
+    pub to: String,
+    /// How many objects that lacked.
+    pub objects: usize,
+    /// Bytes of its streams and of what describes them.
+    pub stored_bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// It was only looked at.
+    pub dry_run: bool,
+}
+
 /// What a backup would do.
 #[derive(Clone, Debug, Serialize)]
 pub struct Planned {

@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::progress::Progress;
-use super::{Checked, CopyRow, Event, Planned, PluginRow, Report, SnapshotRow, Stored, TargetView, units};
+use super::{
+    Checked, CopyRow, CopyView, Event, Planned, PluginRow, Report, SnapshotRow, Stored, TargetView, units,
+};
 use crate::catalog::Manifest;
 use crate::config::Secrets;
 use crate::exit::Exit;
@@ -93,6 +95,7 @@ impl Text {
         match event {
             Event::Note { pipeline, message } => self.err(&format!("note: {}{message}", before(pipeline))),
             Event::Stored(stored) => self.out(&stored_line(stored)),
+            Event::Copied(copied) => self.out(&copied_line(copied)),
             Event::Planned(planned) => self.out(&planned_text(planned)),
             Event::Resolved { snapshot, host, storage, time, age_seconds, .. } => {
                 let local = time.parse().map(units::local).unwrap_or_default();
@@ -168,6 +171,15 @@ fn stored_line(stored: &Stored) -> String {
         let _ = write!(line, "; it is in {there}, left out: {out}");
     }
     line + "\n"
+}
+
+fn copied_line(copied: &CopyView) -> String {
+    let CopyView { snapshot, to, stored_bytes, seconds, dry_run, .. } = copied;
+    let (from, bytes) = (copied.from.join(", "), units::bytes(*stored_bytes));
+    if *dry_run {
+        return format!("Would copy {snapshot} from {from} to {to} ({bytes})\n");
+    }
+    format!("Copied {snapshot} from {from} to {to} ({bytes}) in {}\n", units::seconds(*seconds))
 }
 
 fn planned_text(planned: &Planned) -> String {
