@@ -204,6 +204,13 @@ fn each_snapshot_is_listed_once_with_the_storages_that_have_it() {
     sandbox.run(&["show", "shop"]).expect(0).prints("storage      missing in nas\nstorage      offsite\n");
     let shown = events(&sandbox.ok(&["--json", "show", "shop"]), "shown").remove(0);
     assert_eq!(shown["storages"], storages);
+    // Of a snapshot that no pipeline of the config makes nobody says where it should be.
+    let text = fs::read_to_string(sandbox.path("windlass.toml")).unwrap();
+    sandbox.config(&text.replace("[pipeline.shop]", "[pipeline.other]"));
+    for command in ["list", "show"] {
+        let told = sandbox.ok(&[command, "shop"]);
+        assert!(told.contains("offsite") && !told.contains("missing"), "{told}");
+    }
 }
 
 #[test]

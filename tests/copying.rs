@@ -4,6 +4,7 @@ mod common;
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use common::fan::{config, events, listed_in};
 use common::{Ran, Sandbox, until};
@@ -307,4 +308,33 @@ fn the_items_of_an_each_are_brought_level_too() {
     let ran = sandbox.run(&["reconcile"]).expect(0);
     assert_eq!(ran.stdout.matches("Copied shop/").count(), 3, "{}", ran.stdout);
     sandbox.are_level("nas", "offsite");
+}
+
+/// At moments spread over a run: whatever was copied by then is whole or invisible, and the next run clears up.
+#[test]
+fn a_reconcile_killed_at_any_moment_leaves_whole_snapshots_or_none() {
+    let sandbox = Sandbox::new();
+    let storages = [("nas", ""), ("offsite", "")];
+    config(&sandbox, "bytes = 3000000", BOTH, &storages);
+    for _ in 0..3 {
+        sandbox.ok(&["backup", "--storage", "nas"]);
+    }
+    let mut killed = 0;
+    for moment in 1..=40 {
+        let mut child = sandbox.spawn(&["reconcile"]);
+        std::thread::sleep(Duration::from_millis(moment * 2));
+        child.kill().unwrap();
+        killed += u32::from(child.wait().unwrap().code().is_none());
+        for id in listed_in(&sandbox, "offsite") {
+            sandbox.ok(&["verify", &id, "--storage", "offsite"]);
+        }
+        if moment % 4 == 0 {
+            sandbox.ok(&["reconcile"]);
+            sandbox.are_level("nas", "offsite");
+            assert_eq!(sandbox.records(), [""; 0]);
+            fs::remove_dir_all(sandbox.path("store/offsite")).unwrap();
+            config(&sandbox, "bytes = 3000000", BOTH, &storages);
+        }
+    }
+    assert!(killed > 0, "every run ended before it could be killed");
 }

@@ -8,6 +8,7 @@ use super::session::{Session, base};
 use crate::catalog::{Catalog, Found, Reference, SnapshotKey, When};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::outputs::OpenStorage;
+use crate::pipeline::plan::Engine;
 use crate::report::{CopyRow, Event, SnapshotRow, error_event, units};
 
 /// Lists the snapshots that fit.
@@ -38,13 +39,7 @@ pub fn list(session: &Session, arguments: &List) -> Outcome<Exit> {
     if let (Some(reference), true, Exit::Ok) = (&wanted, all.is_empty(), exit) {
         session.know_pipeline(&reference.pipeline)?;
     }
-    // One that was asked for alone isn't compared with what the config wants.
-    let wants = |key: &SnapshotKey| -> Vec<String> {
-        let pipeline = session.config.pipelines.get(base(&key.pipeline));
-        let pipeline = pipeline.filter(|_| arguments.storage.is_none() && key.host == engine.host);
-        pipeline.map(|pipeline| pipeline.storage_names()).unwrap_or_default()
-    };
-    let all = all.snapshots(wants);
+    let all = all.snapshots(|key| wanted_in(session, &engine, key, arguments.storage.as_ref()));
     let rows: Vec<SnapshotRow> =
         all.iter().filter(|copies| fits(copies.found(), arguments)).map(row).collect();
     if rows.iter().flat_map(|row| &row.storages).any(|copy| copy.state == "damaged") {
@@ -54,6 +49,13 @@ pub fn list(session: &Session, arguments: &List) -> Outcome<Exit> {
         session.report.event(&Event::Snapshots { snapshots: rows });
     }
     Ok(exit)
+}
+
+/// The storages that should have a snapshot of this host: its pipeline's. One that was asked for alone isn't compared with them.
+fn wanted_in(session: &Session, engine: &Engine, key: &SnapshotKey, asked: Option<&String>) -> Vec<String> {
+    let pipeline = session.config.pipelines.get(base(&key.pipeline));
+    let pipeline = pipeline.filter(|_| asked.is_none() && key.host == engine.host);
+    pipeline.map(|pipeline| pipeline.storage_names()).unwrap_or_default()
 }
 
 fn everything(
@@ -127,6 +129,8 @@ pub fn show(session: &Session, arguments: &Show) -> Outcome<Exit> {
     let engine = session.engine()?;
     let resolved = session.resolve(&engine, &arguments.snapshot, arguments.storage.as_deref())?;
     let rows = resolved.copies.iter().map(|copy| CopyRow::of(&copy.open.name, &copy.manifest));
+    let wanted = wanted_in(session, &engine, &resolved.manifest.key(), arguments.storage.as_ref());
+    let rows = rows.filter(|row| row.state != "missing" || wanted.contains(&row.storage));
     let rows: Vec<CopyRow> = rows.collect();
     let exit = if rows.iter().any(|copy| copy.state == "damaged") { Exit::Damaged } else { Exit::Ok };
     let held = resolved.held(session);

@@ -127,3 +127,54 @@ impl Pipeline {
         problems
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Fixture;
+
+    /// Of a pipeline with this `storage` and what follows: who is required, how many must succeed, and how long each may take.
+    fn rules(storage: &str) -> (Vec<bool>, usize, Vec<u64>) {
+        let at = Fixture::new();
+        let text = format!("[pipeline.a]\nsource = 'sqlite:x'\nstorage = {storage}\n");
+        let config = at.config(&text);
+        let pipeline = config.pipeline("a").unwrap();
+        let all = 0..pipeline.storages.len();
+        (
+            all.clone().map(|index| pipeline.is_required(index)).collect(),
+            pipeline.least_storages(),
+            all.map(|index| pipeline.patience(index).as_secs()).collect(),
+        )
+    }
+
+    #[test]
+    fn who_is_required_and_how_many_must_succeed() {
+        let two = |required: [bool; 2], least: usize| (required.to_vec(), least);
+        for (storage, wanted) in [
+            ("['fs:a', 'fs:b']", two([true, true], 2)),
+            ("['fs:a', { name = 'fs:b' }]", two([true, true], 2)),
+            ("['fs:a', { name = 'fs:b', required = false }]", two([true, false], 1)),
+            ("['fs:a', 'fs:b']\nquorum = 1", two([false, false], 1)),
+            ("['fs:a', 'fs:b']\nquorum = 2", two([false, false], 2)),
+            ("['fs:a', { name = 'fs:b', required = false }]\nquorum = 2", two([true, false], 2)),
+            ("['fs:a', { name = 'fs:b', required = true }]\nquorum = 1", two([true, true], 2)),
+            (
+                "[{ name = 'fs:a', required = false }, { name = 'fs:b', required = false }]",
+                two([false, false], 1),
+            ),
+        ] {
+            let (required, least, _) = rules(storage);
+            assert_eq!((required, least), wanted, "{storage}");
+        }
+        assert_eq!(rules("{ name = 'fs:a' }").1, 1);
+    }
+
+    #[test]
+    fn an_optional_storage_has_less_time_than_the_run_may_stand_still() {
+        let optional = "['fs:a', { name = 'fs:b', required = false }]";
+        assert_eq!(rules(optional).2[1], 300);
+        assert_eq!(rules(&format!("{optional}\nstall_timeout = '20m'")).2[1], 300);
+        assert_eq!(rules(&format!("{optional}\nstall_timeout = '1m'")).2[1], 30);
+        let told = optional.replace("false", "false, stall_timeout = '1h'");
+        assert_eq!(rules(&told).2[1], 3600);
+    }
+}
