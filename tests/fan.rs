@@ -208,10 +208,12 @@ fn where_no_storage_is_required_one_must_have_it() {
 /// The slow one writes a line to the ledger for each write, and so does the fast one: how far that is ahead is what stands in
 /// buffers.
 #[test]
-fn the_slowest_required_storage_sets_the_pace_with_bounded_memory() {
-    for (storage, bound) in
-        [("[\"slow\", \"fast\"]", 8 << 20), ("[\"slow\", { name = \"fast\", required = false }]", 16 << 20)]
-    {
+fn the_slowest_storage_sets_the_pace_with_bounded_memory() {
+    for (storage, bound) in [
+        ("[\"slow\", \"fast\"]", 8 << 20),
+        ("[\"slow\", { name = \"fast\", required = false }]", 16 << 20),
+        ("[\"fast\", { name = \"slow\", required = false }]", 16 << 20),
+    ] {
         let sandbox = Sandbox::new();
         let ledger = sandbox.path("ledger");
         let option = format!("ledger = \"{}\"\n", ledger.display());
