@@ -42,7 +42,7 @@ def age(bench: Bench) -> list[Row]:
 def openpgp(bench: Bench) -> list[Row]:
     path, home = bench.data / "shop.db", bench.out / "gnupg"
     key = gpg_key(home)
-    filters = [{"plugin": "openpgp", "recipients_files": [str(key)]}]
+    filters = [{"plugin": "openpgp", "recipient_files": [str(key)]}]
     argv = ["gpg", "--batch", "--quiet", "--trust-model", "always", "--encrypt", "--compress-algo", "none", "-r", "bench@example.org"]
     program = bench.shell("gpg --encrypt --compress-algo none", "shop.gpg", [["cat", str(path)], argv], to_stdout=True)
     program.env = {"GNUPGHOME": str(home)}

@@ -15,9 +15,10 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+#[allow(unused_imports, reason = "each test file uses its own part")]
+pub use windlass_testkit::until;
 
 /// A folder, and the binary run in it.
 pub struct Sandbox {
@@ -198,16 +199,6 @@ pub fn binary() -> &'static str {
 /// The repository's root.
 pub fn repo() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-}
-
-/// Waits until `condition` holds, for what no event tells; fails if it doesn't within a minute.
-#[track_caller]
-pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
-    while !condition() {
-        assert!(Instant::now() < end, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// A database with `rows` rows of a kilobyte; the journal mode as given (`wal`, `delete`).

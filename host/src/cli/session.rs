@@ -19,8 +19,8 @@ use super::log::{self, PluginLog};
 use crate::catalog::item::item_of;
 use crate::catalog::snapshot::is_host_label;
 use crate::config::{
-    Config, Each, Entry, Environment, Known, Located, Pipeline, Problems, Secrets, Selection, name_from_url,
-    redact_url,
+    Config, Each, Entry, Environment, Known, Located, Pipeline, Priority, Problems, Secrets, Selection,
+    name_from_url, redact_url,
 };
 use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::fan::Rules;
@@ -206,6 +206,7 @@ impl Session {
             storages,
             rules,
             limits: Limits { timeout: pipeline.timeout, stall_timeout: pipeline.stall_timeout },
+            priority: pipeline.priority,
             tags: pipeline.tags.clone(),
             wait_lock: Duration::ZERO,
             notes,
@@ -239,6 +240,7 @@ impl Session {
             storages: self.given_storages(&adhoc.storages)?,
             rules: Rules::all(adhoc.storages.len()),
             limits: Limits::default(),
+            priority: Priority::default(),
             tags: std::collections::BTreeMap::new(),
             wait_lock: Duration::ZERO,
             notes: Vec::new(),

@@ -223,6 +223,21 @@ fn rename_references(schema: &mut Value, prefix: &str) {
     }
 }
 
+fn io_class() -> Value {
+    json!({
+        "description": "The I/O class of its runs, as `ionice` has them.",
+        "oneOf": [{ "enum": ["idle", "best-effort"] }, {
+            "type": "object",
+            "required": ["class"],
+            "additionalProperties": false,
+            "properties": {
+                "class": { "enum": ["idle", "best-effort"] },
+                "level": { "type": "integer", "minimum": 0, "maximum": 7 },
+            },
+        }],
+    })
+}
+
 fn pipeline() -> Value {
     let count = json!({ "type": "integer", "minimum": 0 });
     let length = |description: &str| json!({ "description": description, "type": "string", "examples": ["30m", "2h"] });
@@ -288,6 +303,13 @@ fn pipeline() -> Value {
             },
             "timeout": length("How long a run may take in all."),
             "stall_timeout": length("How long a run may go on without a byte being moved."),
+            "nice": {
+                "description": "The nice level of its runs: the more, the more other programs come first.",
+                "type": "integer",
+                "minimum": -20,
+                "maximum": 19,
+            },
+            "io_class": io_class(),
             "tags": {
                 "description": "Labels that each snapshot gets.",
                 "type": "object",

@@ -22,6 +22,7 @@ use crate::catalog::{Manifest, SnapshotId, SnapshotKey};
 use crate::exit::{Failure, Outcome};
 use crate::report::{Planned, Stored};
 use crate::run::lock::Lock;
+use crate::run::priority;
 
 /// Runs a plan. The error names its stage; whatever had been written is gone, or is removed by the next run.
 pub fn backup(engine: &Arc<Engine>, plan: &Arc<Plan>) -> Outcome<Stored> {
@@ -29,7 +30,13 @@ pub fn backup(engine: &Arc<Engine>, plan: &Arc<Plan>) -> Outcome<Stored> {
     let outputs: Arc<OnceLock<Arc<SnapshotOutputs>>> = Arc::default();
     let work = {
         let (engine, plan, run, outputs) = (engine.clone(), plan.clone(), run.clone(), outputs.clone());
-        move || snapshot(&engine, &plan, &run, &outputs)
+        move || {
+            // Before any plugin is opened: what it starts inherits it.
+            for refused in priority::apply(&plan.priority) {
+                engine.warn(&plan.pipeline, refused);
+            }
+            snapshot(&engine, &plan, &run, &outputs)
+        }
     };
     let outcome = supervise(&run.cancel, plan.limits, &run.moved, work).and_then(|outcome| outcome);
     outcome.map_err(|failure| {

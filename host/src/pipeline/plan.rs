@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use windlass_plugin_api::{Context, Error, ErrorKind, Filter, Kind, PluginInfo, Source};
+use windlass_plugin_api::{Context, Error, ErrorKind, Filter, Kind, PluginInfo, Source, Storage};
 
 use super::chain::Stacked;
 use super::fan::Rules;
 use super::outputs::OpenStorage;
 use super::watch::Limits;
 use crate::catalog::{AppliedFilter, hex};
-use crate::config::{Each, Limit, Secrets};
+use crate::config::{Each, Limit, Priority, Secrets};
 use crate::exit::{Exit, Failure, Outcome, Stage};
 use crate::plugins::Registry;
 use crate::report::{Event, Report};
@@ -22,6 +22,7 @@ use crate::run::cancel::Cancel;
 use crate::run::services::HostServices;
 use crate::run::state::StateDir;
 use crate::wrap::limit::Limiters;
+use crate::wrap::retry::Retry;
 
 /// What all runs of this process share.
 pub struct Engine {
@@ -103,6 +104,8 @@ pub struct Plan {
     pub rules: Rules,
     /// Time limits.
     pub limits: Limits,
+    /// How much the run gives way to others.
+    pub priority: Priority,
     /// The user's tags.
     pub tags: BTreeMap<String, String>,
     /// How long to wait for a lock.
@@ -186,6 +189,11 @@ impl Engine {
         if let Some(limit) = chosen.limit {
             storage = self.limiters.wrap(storage, chosen.identity(), limit, &cx.run());
         }
+        let (report, stage) = (self.report.clone(), chosen.stage());
+        let tell = move |message| {
+            report.event(&Event::Warning { pipeline: None, message: format!("{stage}: {message}") });
+        };
+        let storage: Arc<dyn Storage> = Arc::new(Retry::new(storage, Arc::new(tell)));
         Ok(OpenStorage {
             name: chosen.name.clone(),
             storage,

@@ -9,14 +9,15 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use windlass_plugin_api::{
-    ByteRange, CancelGuard, Context, CreateOptions, Leftover, ListOptions, Object, Page, Reader, Result,
-    Storage, StorageReport, Stored, Upload,
+    ByteRange, Context, CreateOptions, Leftover, ListOptions, Object, Page, Reader, Result, Storage,
+    StorageReport, Stored, Upload,
 };
 
+use super::clock::{Clock, Stop, SystemClock};
 use crate::config::Limit;
 
 /// What wasn't used is good for so long.
@@ -46,7 +47,7 @@ struct Directions {
 
 impl Default for Limiters {
     fn default() -> Self {
-        Self::with(Arc::new(SystemClock(Instant::now())))
+        Self::with(Arc::new(SystemClock::default()))
     }
 }
 
@@ -88,41 +89,6 @@ impl Limiters {
     }
 }
 
-/// What tells the time and lets it pass.
-trait Clock: Send + Sync {
-    /// Since some moment in the past.
-    fn now(&self) -> Duration;
-    /// Waits so long, or until `stop` is pressed.
-    fn wait(&self, how_long: Duration, stop: &Stop);
-}
-
-struct SystemClock(Instant);
-
-impl Clock for SystemClock {
-    fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
-
-    fn wait(&self, how_long: Duration, stop: &Stop) {
-        let is_pressed = lock(&stop.pressed);
-        let _ = stop.tell.wait_timeout_while(is_pressed, how_long, |is_pressed| !*is_pressed);
-    }
-}
-
-/// Ends a wait.
-#[derive(Default)]
-struct Stop {
-    pressed: Mutex<bool>,
-    tell: Condvar,
-}
-
-impl Stop {
-    fn press(&self) {
-        *lock(&self.pressed) = true;
-        self.tell.notify_all();
-    }
-}
-
 /// A speed. Who comes gets the next free time, so waiting is in the order of coming.
 struct Bucket {
     rate: u64,
@@ -153,9 +119,8 @@ struct Pace {
     bucket: Arc<Bucket>,
     clock: Arc<dyn Clock>,
     paced: Arc<AtomicU64>,
-    stop: Arc<Stop>,
+    stop: Stop,
     cx: Context,
-    _guard: CancelGuard,
 }
 
 impl Pace {
@@ -181,15 +146,12 @@ struct Limited {
 
 impl Limited {
     fn pace(&self, bucket: &Arc<Bucket>, cx: &Context) -> Pace {
-        let stop = Arc::<Stop>::default();
-        let pressed = stop.clone();
         Pace {
             bucket: bucket.clone(),
             clock: self.clock.clone(),
             paced: self.paced.clone(),
-            stop,
+            stop: Stop::of(cx),
             cx: cx.clone(),
-            _guard: cx.on_cancel(move || pressed.press()),
         }
     }
 }

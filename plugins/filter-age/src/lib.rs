@@ -53,7 +53,7 @@ pub struct Options {
     pub recipients: Vec<String>,
     /// Files with more recipients, one a line, as `age -R` takes them; lines that begin with `#` are comments.
     #[schemars(schema_with = "paths")]
-    pub recipients_files: Vec<PathBuf>,
+    pub recipient_files: Vec<PathBuf>,
     /// Encrypt with this passphrase in place of recipients. On reading: what it opens, and the first to try on private keys
     /// that a passphrase locks.
     pub passphrase: Option<Secret>,
@@ -91,7 +91,7 @@ impl Plugin for Age {
         if let Some(factor) = options.work_factor.filter(|factor| !(10..=MOST_WORK).contains(factor)) {
             return Err(refuse(format!("work_factor `{factor}` isn't between 10 and 22")));
         }
-        let has_recipients = !options.recipients.is_empty() || !options.recipients_files.is_empty();
+        let has_recipients = !options.recipients.is_empty() || !options.recipient_files.is_empty();
         if has_recipients && options.passphrase.is_some() {
             return Err(refuse("both recipients and a passphrase are set".to_owned())
                 .hint("The format allows one or the other. Old passphrases belong in `[decode.age]`."));
@@ -117,7 +117,7 @@ impl Age {
             return Ok(To::Passphrase(SecretString::from(passphrase), factor));
         }
         let mut recipients = parse(&self.options.recipients)?;
-        for path in &self.options.recipients_files {
+        for path in &self.options.recipient_files {
             recipients.extend(recipients::read_file(path)?);
         }
         recipients::check_count(recipients.len())?;

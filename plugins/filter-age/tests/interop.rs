@@ -42,7 +42,7 @@ fn each_of_several_recipients_can_read_alone() {
     let (rsa, rsa_public) = ssh_key(folder.path(), "rsa", "");
     let list = folder.path().join("recipients.txt");
     fs::write(&list, format!("# the team\n\n{ed25519_public}\n  {rsa_public}")).unwrap();
-    let filter = age(json!({ "recipients": [RECIPIENT], "recipients_files": [list] }));
+    let filter = age(json!({ "recipients": [RECIPIENT], "recipient_files": [list] }));
     let plain = noise(1, 200_000);
     let (stored, params) = encode(&filter, &plain);
 

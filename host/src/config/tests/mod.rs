@@ -13,6 +13,7 @@ use super::*;
 
 mod forms;
 mod limits;
+mod priority;
 mod references;
 mod whole;
 

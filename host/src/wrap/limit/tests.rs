@@ -1,8 +1,9 @@
 //! The limiter against a clock that stands still until somebody waits.
 
 use super::*;
-use crate::run::cancel::{Cancel, Reason};
-use windlass_plugin_api::{Error, Progress, Services};
+use crate::run::cancel::Cancel;
+use crate::wrap::clock::hands::{Hands, alone};
+use windlass_plugin_api::Error;
 
 /// Keeps what is written, and gives zeros.
 #[derive(Clone, Default)]
@@ -55,64 +56,6 @@ impl Upload for Shelf {
     }
 }
 
-/// Its waits, one after the other; after `patience` of them the run is cancelled.
-struct Hands {
-    now: Mutex<Duration>,
-    waits: Mutex<Vec<Duration>>,
-    cancel: Arc<Cancel>,
-    patience: usize,
-}
-
-impl Hands {
-    fn new(cancel: &Arc<Cancel>, patience: usize) -> Arc<Self> {
-        Arc::new(Self { now: Mutex::default(), waits: Mutex::default(), cancel: cancel.clone(), patience })
-    }
-
-    fn seconds(&self) -> f64 {
-        lock(&self.now).as_secs_f64()
-    }
-}
-
-impl Clock for Hands {
-    fn now(&self) -> Duration {
-        *lock(&self.now)
-    }
-
-    fn wait(&self, how_long: Duration, stop: &Stop) {
-        lock(&self.waits).push(how_long);
-        if lock(&self.waits).len() > self.patience {
-            self.cancel.cancel(Reason::Fault);
-            assert!(*lock(&stop.pressed), "whoever waits hears that the run is cancelled");
-            return;
-        }
-        *lock(&self.now) += how_long;
-    }
-}
-
-struct Alone(Arc<Cancel>);
-
-impl Services for Alone {
-    fn cancelled(&self) -> bool {
-        self.0.cancelled()
-    }
-    fn on_cancel(&self, callback: Box<dyn Fn() + Send + Sync>) -> u64 {
-        self.0.on_cancel(Arc::from(callback))
-    }
-    fn forget(&self, callback: u64) {
-        self.0.forget(callback);
-    }
-    fn progress(&self, _: &Progress) {}
-    fn reveal(&self, _: &str) -> Result<String> {
-        Err(Error::cancelled())
-    }
-    fn storage(&self, _: &str) -> Result<Arc<dyn Storage>> {
-        Err(Error::cancelled())
-    }
-    fn run(&self) -> String {
-        "20260101T000000Z-test".to_owned()
-    }
-}
-
 struct Fixture {
     limiters: Limiters,
     clock: Arc<Hands>,
@@ -125,7 +68,7 @@ impl Fixture {
         let cancel = Cancel::new();
         let clock = Hands::new(&cancel, patience);
         let limiters = Limiters::with(clock.clone());
-        Self { limiters, clock, cx: Context::new(Arc::new(Alone(cancel))), shelf: Shelf::default() }
+        Self { limiters, clock, cx: alone(cancel), shelf: Shelf::default() }
     }
 
     fn limited(&self, identity: &str, up: u64, down: u64) -> Arc<dyn Storage> {
@@ -149,7 +92,7 @@ fn an_upload_takes_as_long_as_its_bytes_and_arrives_whole() {
     assert_eq!(upload.publish().unwrap().size_bytes, 3_000_000);
     assert_eq!(*lock(&fixture.shelf.0), bytes);
     assert!((2.8..=3.0).contains(&fixture.clock.seconds()), "{}", fixture.clock.seconds());
-    let longest = lock(&fixture.clock.waits).iter().max().copied().unwrap();
+    let longest = fixture.clock.waits().iter().max().copied().unwrap();
     assert!(longest <= Duration::from_millis(50), "not in one long wait: {longest:?}");
 }
 
@@ -184,7 +127,7 @@ fn what_was_not_used_is_not_saved_up() {
     let fixture = Fixture::new(usize::MAX);
     let storage = fixture.limited("nas", 1_000_000, 1);
     let mut upload = fixture.upload(&storage);
-    *lock(&fixture.clock.now) += Duration::from_secs(1000);
+    fixture.clock.pass(Duration::from_secs(1000));
     upload.write_all(&[0; 2_000_000]).unwrap();
     let passed = fixture.clock.seconds() - 1000.0;
     assert!((1.8..=2.0).contains(&passed), "{passed}");
@@ -200,10 +143,10 @@ fn a_cancelled_run_neither_waits_nor_writes_any_further() {
     // A burst, and a piece for each wait that was waited to its end.
     let landed = lock(&fixture.shelf.0).len();
     assert!((15_000..=30_000).contains(&landed), "{landed}");
-    assert_eq!(lock(&fixture.clock.waits).len(), 4);
+    assert_eq!(fixture.clock.waits().len(), 4);
     let mut reader = storage.open(&fixture.cx, "key", None).unwrap();
     assert!(reader.read_to_end(&mut Vec::new()).is_err());
-    assert!(lock(&fixture.clock.waits).len() <= 5);
+    assert!(fixture.clock.waits().len() <= 5);
 }
 
 #[test]
@@ -216,14 +159,4 @@ fn the_slowest_speed_still_moves_and_each_piece_is_told_to_the_run_it_is_of() {
     upload.write_all(&[0; 9]).unwrap();
     assert_eq!((own.load(Ordering::Relaxed), other.load(Ordering::Relaxed)), (10, 0));
     assert!((8.0..=10.0).contains(&fixture.clock.seconds()), "{}", fixture.clock.seconds());
-}
-
-#[test]
-fn a_real_wait_ends_when_it_is_stopped() {
-    let (clock, stop) = (SystemClock(Instant::now()), Arc::<Stop>::default());
-    let presser = stop.clone();
-    let thread = std::thread::spawn(move || presser.press());
-    clock.wait(Duration::from_secs(3600), &stop);
-    thread.join().unwrap();
-    clock.wait(Duration::from_millis(1), &Stop::default());
 }

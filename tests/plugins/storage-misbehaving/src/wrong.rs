@@ -11,8 +11,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use windlass_plugin_api::{
-    ByteRange, Context, CreateOptions, Error, ErrorKind, Leftover, ListOptions, Object, Page, Reader, Result,
-    Storage, StorageReport, Stored, Upload,
+    ByteRange, Context, CreateOptions, Error, Leftover, ListOptions, Object, Page, Reader, Result, Storage,
+    StorageReport, Stored, Upload,
 };
 use windlass_testkit::faulty::wait;
 
@@ -277,7 +277,7 @@ impl Stream<Reader> {
         let Some(at) = &mut self.at else { return Ok(()) };
         let here = *at..*at + bytes.len() as u64;
         if self.wrong.breaks_at.is_some_and(|place| place < here.end) {
-            return Err(Error::new(ErrorKind::Unavailable, "asked to break").into_io());
+            return Err(Error::failed("asked to break").into_io());
         }
         for place in self.wrong.damaged_at.iter().filter(|place| here.contains(place)) {
             bytes[usize::try_from(place - here.start).unwrap_or_default()] ^= 1;
