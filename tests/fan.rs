@@ -175,6 +175,24 @@ fn a_quorum_that_is_not_reached_leaves_nothing_anywhere() {
     }
 }
 
+/// Before the first byte: two of three hang when they are asked what a dead run has left.
+#[test]
+fn a_quorum_that_is_lost_while_leftovers_are_removed_fails_the_run() {
+    let sandbox = Sandbox::new();
+    let hasty = |name| format!("{{ name = \"{name}\", stall_timeout = \"1s\" }}");
+    let storage = format!("[{}, {}, {}]\nquorum = 2", hasty("one"), hasty("two"), hasty("three"));
+    let hang = "hang = { op = \"leftovers\" }";
+    let storages = [("one", hang), ("two", ""), ("three", hang)];
+    config(&sandbox, "behaviour = \"kills-itself\"", &storage, &storages);
+    sandbox.run(&["backup"]).expect(137);
+    assert_eq!(sandbox.records().len(), 1);
+    config(&sandbox, "", &storage, &storages);
+    sandbox.run(&["backup"]).fails_with("lost", &["1 of 3 storages are left, and 2 must succeed"]);
+    for (name, _) in storages {
+        assert_eq!(listed_in(&sandbox, name), [""; 0], "{name}");
+    }
+}
+
 #[test]
 fn a_required_storage_must_succeed_whatever_the_quorum_says() {
     let sandbox = Sandbox::new();

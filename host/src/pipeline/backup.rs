@@ -106,6 +106,7 @@ fn publish(writing: &Writing, outputs: &SnapshotOutputs, manifest: &Manifest) ->
     write_own(&last, MANIFEST, "manifest/1", &manifest.to_bytes()?, false)?;
     outputs.publish()?;
     last.publish()?;
+    writing.fan.go_on()?;
     Ok(())
 }
 

@@ -145,6 +145,8 @@ pub struct Fan {
     least: usize,
     all: usize,
     left_out: Mutex<Vec<String>>,
+    /// Why too few storages are left.
+    lost: OnceLock<Error>,
     pipeline: String,
     report: Arc<dyn Report>,
     cancel: Arc<Cancel>,
@@ -159,6 +161,7 @@ impl Fan {
             least: plan.rules.least,
             all: plan.storages.len(),
             left_out: Mutex::default(),
+            lost: OnceLock::new(),
             pipeline: plan.pipeline.clone(),
             report: engine.report.clone(),
             cancel: run.cancel.clone(),
@@ -198,7 +201,7 @@ impl Fan {
             return Err(error);
         }
         if member.fault.set(error.clone()).is_err() {
-            return Ok(());
+            return self.go_on();
         }
         member.cancel.cancel(Reason::Fault);
         member.abort();
@@ -212,6 +215,7 @@ impl Fan {
             let what = format!("{left} of {all} storages are left, and {least} must succeed");
             let error = Error { message: format!("{}: {what}", error.message), ..error };
             self.faults.note(stage, &error);
+            let _ = self.lost.set(error.clone());
             return Err(error);
         }
         let message = format!("{stage} is left out: {error}");
@@ -234,9 +238,13 @@ impl Fan {
         Ok(all)
     }
 
-    /// Whether the run has ended.
+    /// An error if the run has ended, or too few storages are left.
     pub fn go_on(&self) -> Result<()> {
-        if self.cancel.cancelled() { Err(Error::cancelled()) } else { Ok(()) }
+        match self.lost.get() {
+            _ if self.cancel.cancelled() => Err(Error::cancelled()),
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
     }
 
     /// Aborts what isn't published, in every storage that works by itself.
