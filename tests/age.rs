@@ -121,6 +121,12 @@ fn a_machine_without_a_private_key_backs_up_lists_and_verifies_and_only_a_restor
     let checked = sandbox.ok(&["check"]);
     assert!(checked.contains("a sample came back"), "{checked}");
     sandbox.run(&["restore", "shop", "--identity", "gone.txt"]).expect(2).says("gone.txt");
+
+    // Another machine, with the config of this one and one of its keys.
+    sandbox.config(&format!("{config}[decode.age]\nidentity_files = [\"gone.txt\"]\n"));
+    sandbox.run(&["restore", "shop", "--to", "sqlite:third.db"]).expect(2).says("gone.txt");
+    sandbox.ok(&["restore", "shop", "--to", "sqlite:third.db", "--identity", identity]);
+    assert_eq!(rows(&sandbox.path("third.db")), rows(&sandbox.path("shop.db")));
 }
 
 #[test]

@@ -124,15 +124,22 @@ impl Age {
         Ok(To::Recipients(recipients))
     }
 
-    fn keys(&self, cx: &Context) -> Result<Vec<Key>> {
-        let mut keys = Vec::new();
-        for (number, secret) in (1..).zip(&self.options.identities) {
-            keys.extend(identities::parse(cx.reveal(secret)?.as_bytes(), &format!("identity {number}"))?);
+    /// All private keys, and what is wrong with those that can't be read: another machine may have only some of them, and
+    /// one that opens the stream is enough.
+    fn keys(&self, cx: &Context) -> (Vec<Key>, Vec<Error>) {
+        let texts = (1..).zip(&self.options.identities).map(|(number, secret)| {
+            identities::parse(cx.reveal(secret)?.as_bytes(), &format!("identity {number}"))
+        });
+        let files = self.options.identity_files.iter();
+        let files = files.map(|path| identities::parse(&read(path)?, &format!("`{}`", path.display())));
+        let (mut keys, mut unreadable) = (Vec::new(), Vec::new());
+        for found in texts.chain(files) {
+            match found {
+                Ok(found) => keys.extend(found),
+                Err(error) => unreadable.push(error),
+            }
         }
-        for path in &self.options.identity_files {
-            keys.extend(identities::parse(&read(path)?, &format!("`{}`", path.display()))?);
-        }
-        Ok(keys)
+        (keys, unreadable)
     }
 }
 
@@ -159,7 +166,7 @@ impl Filter for Age {
         let recorded = recorded.filter_map(|text| text.as_str().map(str::to_owned)).collect();
         let passphrases = self.options.passphrase.iter().chain(&self.options.passphrases).collect();
         let limit = self.options.work_factor.unwrap_or_default().max(MAX_WORK_FACTOR);
-        decode::decoder(&Keyring::new(cx, self.keys(cx)?, passphrases, limit, recorded), input)
+        decode::decoder(&Keyring::new(cx, self.keys(cx), passphrases, limit, recorded), input)
     }
 
     fn by_hand(&self) -> Option<String> {

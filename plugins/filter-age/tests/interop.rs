@@ -100,6 +100,18 @@ fn all_keys_are_tried_wherever_the_right_one_stands() {
 }
 
 #[test]
+fn a_key_that_opens_the_stream_is_enough_whatever_is_wrong_with_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let (missing, other) = (folder.path().join("missing.txt"), folder.path().join("key.asc"));
+    std::fs::write(&other, "-----BEGIN PGP PRIVATE KEY BLOCK-----\n").unwrap();
+    let (stored, params) = encode(&age(json!({ "recipients": [RECIPIENT] })), b"hello");
+    let with = |identities: &[&str]| json!({ "identities": identities, "identity_files": [missing, other] });
+    assert_eq!(decode(&age(with(&["nonsense", IDENTITY])), &params, &stored).unwrap(), b"hello");
+    let error = decode(&age(with(&[])), &params, &stored).unwrap_err();
+    assert!(error.to_string().contains("missing.txt"), "{error}");
+}
+
+#[test]
 fn a_passphrase_opens_what_it_closed_and_old_ones_are_tried() {
     let new = age(json!({ "passphrase": "new one", "work_factor": 10 }));
     let old = age(json!({ "passphrase": "old one", "work_factor": 11 }));
