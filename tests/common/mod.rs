@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod by_hand;
+pub mod fan;
 pub mod filters;
 pub mod gpg;
 pub mod misbehaving;
