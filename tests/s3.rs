@@ -1,0 +1,143 @@
+//! S3 through the binary and a real server: a backup is stored, listed, proved and restored; a key that can only create
+//! is enough to back up; what a killed run has left goes with the next one.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{Ran, Sandbox, database, rows, until};
+use windlass_test_servers::{Keys, Seaweed};
+
+const BUCKET: &str = "backups";
+
+fn server() -> Seaweed {
+    let server = Seaweed::start();
+    server.make_bucket(BUCKET);
+    server
+}
+
+/// A storage of the config that asks the environment for its keys.
+fn storage(server: &Seaweed, name: &str, more: &str) -> String {
+    format!(
+        "[storage.{name}]\nplugin = \"s3\"\nbucket = \"{BUCKET}\"\nprefix = \"acme\"\npreset = \"seaweedfs\"\n\
+         endpoint = \"{}\"\naccess_key_id = {{ env = \"ID\" }}\nsecret_access_key = {{ env = \"KEY\" }}\n{more}\n",
+        server.endpoint()
+    )
+}
+
+fn shop(filters: &str) -> String {
+    format!(
+        "[source.shop]\nplugin = \"sqlite\"\npath = \"shop.db\"\n\
+         [pipeline.shop]\nsource = \"shop\"\nfilters = [{filters}]\nstorage = [\"s3\"]\n"
+    )
+}
+
+fn run(sandbox: &Sandbox, keys: Keys, arguments: &[&str]) -> Ran {
+    let mut command = sandbox.command(arguments);
+    command.env("ID", keys.id).env("KEY", keys.secret);
+    Ran::of(command.output().unwrap())
+}
+
+/// The keys that a run's snapshot consists of, by the server's own words.
+fn manifest(sandbox: &Sandbox) -> String {
+    let listed = run(sandbox, Seaweed::ADMIN, &["--json", "list"]).expect(0).stdout;
+    let row: serde_json::Value = serde_json::from_str(listed.lines().next().expect("no snapshot")).unwrap();
+    row["snapshot"].as_str().unwrap().rsplit_once('@').unwrap().1.to_owned()
+}
+
+#[test]
+fn a_backup_is_stored_listed_proved_and_restored() {
+    let (server, sandbox) = (server(), Sandbox::new());
+    let original = sandbox.path("shop.db");
+    // Of several parts.
+    drop(database(&original, "delete", 20_000));
+    let before = rows(&original);
+    sandbox.config(&(storage(&server, "s3", "") + &shop("\"zstd\"")));
+    let admin = |arguments: &[&str]| run(&sandbox, Seaweed::ADMIN, arguments);
+    let checked = admin(&["check", "shop"]).expect(0);
+    let told = checked.stdout + &checked.stderr;
+    assert!(told.contains("latency") && told.contains("clock"), "{told}");
+    admin(&["backup", "shop"]).expect(0);
+    let id = manifest(&sandbox);
+    let stored = server.object(BUCKET, &format!("acme/web1/shop/{id}/data.zst")).expect("not where it belongs");
+    assert!(stored.len() > 2 * 8 * 1024 * 1024, "{} bytes are no several parts", stored.len());
+    assert_eq!(server.half_uploads(BUCKET), 0);
+    admin(&["verify", "--full", "shop"]).expect(0);
+    fs::remove_file(&original).unwrap();
+    admin(&["restore", "shop", "--yes"]).expect(0);
+    assert_eq!(rows(&original), before);
+    // By nothing but a URL and what AWS's tools know, and by hand.
+    let mut list = sandbox.command(&[
+        "--json",
+        "list",
+        "--all-hosts",
+        "--storage",
+        &format!("s3://{BUCKET}/acme?preset=seaweedfs&endpoint={}", server.endpoint()),
+    ]);
+    list.env("AWS_ACCESS_KEY_ID", Seaweed::READER.id).env("AWS_SECRET_ACCESS_KEY", Seaweed::READER.secret);
+    assert!(Ran::of(list.output().unwrap()).expect(0).stdout.contains(&id));
+}
+
+#[test]
+fn a_key_that_can_only_create_is_enough_to_back_up() {
+    let (server, sandbox) = (server(), Sandbox::new());
+    drop(database(&sandbox.path("shop.db"), "delete", 20_000));
+    sandbox.config(&(storage(&server, "s3", "") + &shop("")));
+    let creator = |arguments: &[&str]| run(&sandbox, Seaweed::CREATOR, arguments);
+    creator(&["backup", "shop"]).expect(0);
+    assert_eq!(creator(&["list"]).code, 1, "it can list");
+    run(&sandbox, Seaweed::ADMIN, &["verify", "--full", "shop"]).expect(0);
+    // A failed one too: it aborts what it began.
+    let failing = "[source.bad]\nplugin = \"command\"\ndump_command = [\"sh\", \"-c\", \"head -c 30000000 /dev/zero; exit 3\"]\n\
+                   [pipeline.bad]\nsource = \"bad\"\nstorage = [\"s3\"]\n";
+    sandbox.config(&(storage(&server, "s3", "") + failing));
+    creator(&["backup", "bad"]).expect(1);
+    assert_eq!(server.half_uploads(BUCKET), 0, "a failed run left a half upload");
+    let listed = run(&sandbox, Seaweed::ADMIN, &["--json", "list", "bad"]);
+    assert!(!listed.stdout.contains("\"snapshot\""), "{}", listed.stdout);
+}
+
+#[test]
+fn wrong_keys_and_a_missing_bucket_are_told_at_once_with_what_to_do() {
+    let (server, sandbox) = (server(), Sandbox::new());
+    drop(database(&sandbox.path("shop.db"), "delete", 10));
+    sandbox.config(&(storage(&server, "s3", "") + &shop("")));
+    let wrong = Keys { id: Seaweed::ADMIN.id, secret: "hunter2-is-not-it" };
+    let ran = run(&sandbox, wrong, &["backup", "shop"]).expect(1).says("SignatureDoesNotMatch").says("hint:");
+    assert!(!ran.stderr.contains("hunter2") && !ran.stderr.contains("attempt"), "{}", ran.stderr);
+    let elsewhere = storage(&server, "s3", "").replace(BUCKET, "nowhere");
+    sandbox.config(&(elsewhere + &shop("")));
+    run(&sandbox, Seaweed::READER, &["verify", "shop"]).expect(2).says("NoSuchBucket").says("Create the bucket");
+}
+
+#[test]
+fn what_a_killed_run_has_left_goes_with_the_next_one() {
+    let (server, sandbox) = (server(), Sandbox::new());
+    // It stops in the middle until somebody writes to the pipe.
+    let gate = sandbox.path("gate");
+    let made = std::process::Command::new("mkfifo").arg(&gate).status().unwrap();
+    assert!(made.success());
+    let source = format!(
+        "[source.slow]\nplugin = \"command\"\ndump_command = [\"sh\", \"-c\", \"head -c 40000000 /dev/zero; cat {}\"]\n\
+         [pipeline.slow]\nsource = \"slow\"\nstorage = [\"s3\"]\n",
+        gate.display()
+    );
+    sandbox.config(&(storage(&server, "s3", "") + &source));
+    let mut command = sandbox.command(&["backup", "slow"]);
+    command.env("ID", Seaweed::ADMIN.id).env("KEY", Seaweed::ADMIN.secret);
+    let mut child = command.spawn().unwrap();
+    until("a half upload", || server.half_uploads(BUCKET) == 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(server.half_uploads(BUCKET), 1, "nothing was left: what is tested here?");
+    let checked = run(&sandbox, Seaweed::ADMIN, &["check", "slow"]);
+    let told = checked.stdout + &checked.stderr;
+    assert!(told.contains("half upload"), "{told}");
+
+    let quick = source.replace(&format!("cat {}", gate.display()), "true");
+    sandbox.config(&(storage(&server, "s3", "") + &quick));
+    run(&sandbox, Seaweed::ADMIN, &["backup", "slow"]).expect(0).says("removed 1 leftover");
+    assert_eq!(server.half_uploads(BUCKET), 0);
+    assert!(Path::new(&gate).exists());
+}
