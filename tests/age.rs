@@ -7,17 +7,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{Ran, Sandbox, binary, database, fill, rows};
+use common::by_hand::{commands, sh, sh_with, taken};
+use common::{Ran, Sandbox, age_key as key, binary, database, fill, rows};
 use serde_json::Value;
-
-/// A new key: the file of the private one, and the public one.
-fn key(sandbox: &Sandbox, name: &str) -> (PathBuf, String) {
-    let path = sandbox.path(name);
-    let output = Command::new("age-keygen").arg("-o").arg(&path).output();
-    let told = String::from_utf8(output.expect("`age` is needed: `make setup`").stderr).unwrap();
-    let public = told.trim().strip_prefix("Public key: ").unwrap().to_owned();
-    (path, public)
-}
 
 /// A new ssh key, locked with `passphrase`.
 fn ssh_key(sandbox: &Sandbox, name: &str, passphrase: &str) -> (PathBuf, String) {
@@ -210,29 +202,10 @@ fn the_manifest_names_recipients_by_fingerprints_and_says_nothing_of_the_content
     assert!(!shown.contains("plain_sha256") && !shown.contains(&public[..20]), "{shown}");
 }
 
-/// Runs a command of RESTORE.txt with nothing but standard programs.
-fn sh(folder: &Path, command: &str, environment: &[(&str, &Path)]) {
-    let output = Command::new("/bin/sh")
-        .args(["-c", command])
-        .current_dir(folder)
-        .env_clear()
-        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-        .envs(environment.iter().copied())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
 /// The first command of RESTORE.txt of the newest snapshot of `shop`, whose folder is copied to `hand`.
 fn by_hand(sandbox: &Sandbox, hand: &str) -> (PathBuf, String) {
-    let hand = sandbox.path(hand);
-    fs::create_dir(&hand).unwrap();
-    for object in fs::read_dir(sandbox.object("shop", "")).unwrap() {
-        let object = object.unwrap();
-        fs::copy(object.path(), hand.join(object.file_name())).unwrap();
-    }
-    let text = fs::read_to_string(hand.join("RESTORE.txt")).unwrap();
-    let command = text.lines().find(|line| line.starts_with("cat data")).unwrap().to_owned();
+    let hand = taken(sandbox, "shop", hand);
+    let command = commands(&hand).0.remove(0);
     (hand, command)
 }
 
@@ -255,13 +228,13 @@ fn a_snapshot_comes_back_by_hand_with_each_kind_of_key() {
         let (hand, command) = by_hand(&sandbox, &format!("hand-{number}"));
         assert!(command.contains("age -d -i"), "{command}");
         for key in [&identity, &ssh] {
-            sh(&hand, &command, &[("AGE_IDENTITY", key)]);
+            sh_with(&hand, &command, &[("AGE_IDENTITY", key.clone())]);
             assert_eq!(rows(&hand.join("shop.db")), rows(&sandbox.path("shop.db")));
             fs::remove_file(hand.join("shop.db")).unwrap();
         }
         // Without the variable it is `key.txt` beside the files.
         fs::copy(&identity, hand.join("key.txt")).unwrap();
-        sh(&hand, &command, &[]);
+        sh(&hand, &command);
         assert_eq!(rows(&hand.join("shop.db")), rows(&sandbox.path("shop.db")));
     }
 }

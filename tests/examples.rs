@@ -13,8 +13,8 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 8] =
-    ["command", "etcd", "everything", "files", "postgres", "secrets", "sqlite", "two-storages"];
+const CONFIGS: [&str; 9] =
+    ["command", "etcd", "everything", "files", "gently", "postgres", "secrets", "sqlite", "two-storages"];
 
 /// What the configs' paths begin with.
 const ROOTS: [&str; 3] = ["/srv/", "/mnt/", "/run/secrets/"];
@@ -131,6 +131,21 @@ fn files_come_back_without_what_is_excluded_and_one_of_them_elsewhere() {
     let target = format!("target={}", sandbox.path("look").display());
     ok(&sandbox, "files", &["restore", "site", "--set", &target, "--only", "media/2024/cat.jpg"]);
     assert_eq!(sandbox.files("look"), ["media/2024/cat.jpg"]);
+}
+
+#[test]
+fn a_backup_that_gives_way_comes_back() {
+    let sandbox = examples();
+    let path = shop(&sandbox);
+    let whole = rows(&path);
+    ok(&sandbox, "gently", &["backup"]);
+    database(&path, "wal", 3).close().unwrap();
+    ok(&sandbox, "gently", &["restore", "shop", "--mode", "replace", "--yes"]);
+    assert_eq!(rows(&path), whole);
+    let shown = ok(&sandbox, "gently", &["config", "show"]);
+    for value in ["pipeline.shop.nice = 10 ", "storage.nas.limit.down = \"400 Mbit/s\" "] {
+        assert!(shown.contains(value), "{shown}");
+    }
 }
 
 #[test]

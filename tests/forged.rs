@@ -5,8 +5,8 @@ mod common;
 
 use std::fs;
 
-use common::rows;
 use common::shop::{Shop, sealed, sha256};
+use common::{Sandbox, age_key, rows};
 use serde_json::{Value, json};
 
 type Edit = fn(&mut Value);
@@ -247,6 +247,66 @@ fn bytes_that_are_no_database_do_not_replace_one() {
     let ran = shop.restore();
     assert!(ran.code != 0, "{}", ran.stdout);
     shop.is_untouched("no database");
+}
+
+/// What the format itself proves: an attacker who makes all hashes fit still can't move, drop or exchange a part of an
+/// encrypted stream, and gets no stream of another snapshot in beside the encrypted description.
+#[test]
+fn an_encrypted_stream_that_was_put_together_anew_with_fitting_hashes_is_refused() {
+    let scratch = Sandbox::new();
+    let (identity, public) = age_key(&scratch, "key.txt");
+    let shop = Shop::new(&format!("{{ plugin = \"age\", recipients = [\"{public}\"] }}"));
+    let key = ["--identity", identity.to_str().unwrap()];
+    let (object, good) = (shop.snapshot.join("data.age"), shop.manifest());
+    let (stored, older) = (fs::read(&object).unwrap(), fs::read(shop.older.join("data.age")).unwrap());
+    let name = shop.name();
+    let restore = || {
+        let restore = ["restore", &name, "--mode", "replace", "--yes"];
+        shop.sandbox.run(&[&restore[..], &key].concat())
+    };
+    let (head, (one, rest)) = (header(&stored), payload(&stored).split_at(CHUNK));
+    let (two, rest) = rest.split_at(CHUNK);
+    let foreign = &payload(&older)[..CHUNK];
+    let cases = [
+        ("reordered", [head, two, one, rest].concat()),
+        ("doubled", [head, one, one, rest].concat()),
+        ("left out", [head, two, rest].concat()),
+        ("cut at a chunk", [head, one].concat()),
+        ("spliced", [head, foreign, two, rest].concat()),
+        ("of another snapshot", older.clone()),
+    ];
+    for (case, bytes) in cases {
+        assert_ne!(bytes, stored, "{case}");
+        fs::write(&object, &bytes).unwrap();
+        shop.forge(|manifest| {
+            let stream = &mut manifest["streams"][0];
+            stream["stored_bytes"] = json!(bytes.len());
+            stream["stored_sha256"] = sha256(&bytes).into();
+            stream["sha256_states"] = json!([]);
+        });
+        shop.verify("").expect(0);
+        shop.sandbox.run(&[&["verify", &name, "--full"][..], &key].concat()).expect(4);
+        restore().expect(4);
+        shop.is_untouched(case);
+        fs::write(shop.snapshot.join("manifest.json"), &good).unwrap();
+    }
+    fs::write(&object, stored).unwrap();
+    restore().expect(0);
+}
+
+/// What `age` encrypts at a time, with its tag.
+const CHUNK: usize = 65_536 + 16;
+
+/// The header and the nonce of a stream that `age` encrypted.
+fn header(stored: &[u8]) -> &[u8] {
+    let mac = stored.windows(5).position(|bytes| bytes == b"\n--- ").unwrap() + 1;
+    let line = stored[mac..].iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    &stored[..mac + line + 16]
+}
+
+/// The chunks behind them.
+fn payload(stored: &[u8]) -> &[u8] {
+    &stored[header(stored).len()..]
 }
 
 /// Not a list of streams but a bomb: read within bounds, and told as damage.

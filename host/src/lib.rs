@@ -2,7 +2,7 @@
 //!
 //! In the order in which data flows: [`cli`] reads the command line, [`config`] the file, [`plugins`] finds and loads what
 //! they name, [`pipeline`] makes a plan and runs it, [`catalog`] is what a storage holds, [`run`] is what surrounds a run
-//! (cancelling, locks, leftovers), [`report`] tells about it. The engine prints nothing itself.
+//! (cancelling, locks, leftovers), [`wrap`] stands between the engine and a plugin, [`report`] tells about it. The engine prints nothing itself.
 
 pub mod catalog;
 pub mod cli;
@@ -12,3 +12,4 @@ pub mod pipeline;
 pub mod plugins;
 pub mod report;
 pub mod run;
+pub mod wrap;

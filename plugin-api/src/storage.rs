@@ -14,7 +14,9 @@ use crate::stream::Reader;
 /// One instance serves a run, from several threads at once. Keys are `/`-separated segments of `[A-Za-z0-9._-]`, at most
 /// 200 bytes in all, no segment `.` or `..`, none empty; a storage that can keep any other key declares `odd_keys`.
 /// Retrying, limiting and counting are the host's wrappers: report an error once, with the right
-/// [`ErrorKind`](crate::ErrorKind) (`Unavailable` where trying again may help).
+/// [`ErrorKind`](crate::ErrorKind). `Unavailable` and `TimedOut` are tried again after a wait, with the detail
+/// `retry_after_seconds` after that long, with `retry` = `false` not at all. Only an upload under way isn't: repeat its parts
+/// yourself, as long as you have their bytes.
 pub trait Storage: Send + Sync {
     /// Starts the object `key`. Nothing is visible, to `open`, `stat` or `list`, before [`Upload::publish`] returns.
     fn create(&self, cx: &Context, key: &str, how: &CreateOptions) -> Result<Box<dyn Upload>>;

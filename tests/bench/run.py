@@ -11,6 +11,7 @@ from pathlib import Path
 
 import data
 import report
+from filter_rows import filter_rows
 from measure import in_turn, middle
 from rows import Bench, rows
 from server_rows import server_rows
@@ -48,7 +49,7 @@ def main() -> None:
     is_wanted = lambda name: not wanted or any(part in name for part in wanted)
     has_wanted = lambda group: not wanted or any(part in group or group in part for part in wanted)
     results = []
-    for row in itertools.chain(rows(bench), server_rows(bench, has_wanted)):
+    for row in itertools.chain(rows(bench), filter_rows(bench, has_wanted), server_rows(bench, has_wanted)):
         if not is_wanted(row.name):
             continue
         result = in_turn(row.ours, row.theirs, max(1, options.times // row.slow), options.quiet)

@@ -17,7 +17,12 @@ pub fn snapshot(sandbox: &Sandbox, pipeline: &str, source: &str, filter: &str) -
         "{source}\n[pipeline.{pipeline}]\nsource = \"it\"\nstorage = [\"fs:store\"]\nfilters = [{filters}]\n"
     ));
     sandbox.ok(&["backup"]);
-    let hand = sandbox.path("hand");
+    taken(sandbox, pipeline, "hand")
+}
+
+/// A copy of the folder of the newest snapshot of `pipeline`, under the name `hand` in the sandbox.
+pub fn taken(sandbox: &Sandbox, pipeline: &str, hand: &str) -> PathBuf {
+    let hand = sandbox.path(hand);
     fs::create_dir(&hand).unwrap();
     for object in fs::read_dir(sandbox.object(pipeline, "")).unwrap() {
         let object = object.unwrap();
@@ -37,11 +42,17 @@ pub fn commands(hand: &Path) -> (Vec<String>, String) {
 
 /// Runs it with `sh` in `folder`, where no program of ours can be found.
 pub fn sh(folder: &Path, command: &str) -> Vec<u8> {
+    sh_with(folder, command, &[])
+}
+
+/// As [`sh`], with variables that tell where keys are.
+pub fn sh_with(folder: &Path, command: &str, environment: &[(&str, PathBuf)]) -> Vec<u8> {
     let output = Command::new("/bin/sh")
         .args(["-c", command])
         .current_dir(folder)
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .output()
         .unwrap();
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));

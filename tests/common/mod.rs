@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod by_hand;
+pub mod filters;
 pub mod misbehaving;
 pub mod shop;
 pub mod skew;
@@ -13,9 +14,10 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+#[allow(unused_imports, reason = "each test file uses its own part")]
+pub use windlass_testkit::until;
 
 /// A folder, and the binary run in it.
 pub struct Sandbox {
@@ -118,7 +120,8 @@ impl Sandbox {
             .unwrap()
             .map(|id| id.unwrap().path())
             .collect();
-        ids.sort();
+        // Several may begin in one second: then only the sequence tells.
+        ids.sort_by_key(|id| (sequence(&id.join("manifest.json")), id.clone()));
         ids.last().unwrap().join(name)
     }
 
@@ -158,6 +161,33 @@ impl Ran {
         assert!(self.stderr.contains(text), "`{text}` isn't in:\n{}", self.stderr);
         self
     }
+
+    /// Its results, on standard output, must contain `text`.
+    #[track_caller]
+    pub fn prints(self, text: &str) -> Self {
+        assert!(self.stdout.contains(text), "`{text}` isn't in:\n{}", self.stdout);
+        self
+    }
+}
+
+/// A new key of `age`: the file of the private one, and the public one.
+pub fn age_key(sandbox: &Sandbox, name: &str) -> (PathBuf, String) {
+    age_key_at(sandbox.path(name))
+}
+
+/// As [`age_key`], in the file `path`.
+pub fn age_key_at(path: PathBuf) -> (PathBuf, String) {
+    let output = Command::new("age-keygen").arg("-o").arg(&path).output();
+    let told = String::from_utf8(output.expect("`age` is needed: `make setup`").stderr).unwrap();
+    let public = told.trim().strip_prefix("Public key: ").unwrap().to_owned();
+    (path, public)
+}
+
+/// The sequence number in a manifest; 0 if it can't be read.
+fn sequence(manifest: &Path) -> u64 {
+    let bytes = fs::read(manifest).unwrap_or_default();
+    let envelope: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    envelope["manifest"]["sequence"].as_u64().unwrap_or_default()
 }
 
 /// The binary under test.
@@ -168,16 +198,6 @@ pub fn binary() -> &'static str {
 /// The repository's root.
 pub fn repo() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-}
-
-/// Waits until `condition` holds, for what no event tells; fails if it doesn't within a minute.
-#[track_caller]
-pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
-    while !condition() {
-        assert!(Instant::now() < end, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// A database with `rows` rows of a kilobyte; the journal mode as given (`wal`, `delete`).

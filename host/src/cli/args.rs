@@ -235,6 +235,9 @@ pub struct Restore {
     /// Decrypt with the private key in this file, beside those of `[decode]`; may be repeated
     #[arg(long = "identity", value_name = "FILE")]
     pub identities: Vec<PathBuf>,
+    /// Take a snapshot that isn't encrypted though its pipeline encrypts today
+    #[arg(long, conflicts_with = "input")]
+    pub accept_chain: bool,
     /// Show what would happen, write nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -25,6 +25,7 @@ use crate::pipeline::decode::decode;
 use crate::pipeline::outputs::OpenStorage;
 use crate::pipeline::plan::{Chosen, Engine, Plan};
 use crate::pipeline::restore::{Request, restore};
+use crate::pipeline::sense;
 use crate::report::Event;
 
 /// Restores a snapshot or a bare stream, or decodes a stream.
@@ -42,11 +43,21 @@ pub fn run(session: &Session, arguments: &Restore) -> Outcome<Exit> {
     }
     let snapshot = arguments.snapshot.as_deref().unwrap_or_default();
     let (storage, manifest) = session.resolve(&engine, snapshot, arguments.storage.as_deref())?;
+    if !arguments.accept_chain {
+        keeps_encryption(session, &manifest)?;
+    }
     if let Some(output) = &arguments.output {
         return output_stream(&engine, &storage, &manifest, arguments, output);
     }
     let request = request(session, arguments, Some(&manifest))?;
     restore(&engine, &storage, &manifest, &request)
+}
+
+/// Compares with the pipeline of that name, whoever's snapshot it is: a config is shared by hosts.
+fn keeps_encryption(session: &Session, manifest: &Manifest) -> Outcome<()> {
+    let Some(pipeline) = session.config.pipelines.get(base(&manifest.pipeline)) else { return Ok(()) };
+    let today: Vec<&str> = pipeline.filters.iter().map(|filter| filter.plugin.value.as_str()).collect();
+    sense::keeps_encryption(&session.registry, &today, manifest)
 }
 
 fn request(session: &Session, arguments: &Restore, manifest: Option<&Manifest>) -> Outcome<Request> {
@@ -167,7 +178,7 @@ fn bare(session: &Session, engine: &Engine, arguments: &Restore, input: &Path, t
 fn filter(session: &Session, name: &str) -> Outcome<Chosen> {
     let info = crate::config::Known::info(session.registry.as_ref(), Kind::Filter, name)
         .map_err(|error| Failure::new(Exit::Usage, error))?;
-    Ok(Chosen { name: name.to_owned(), info, options: serde_json::json!({}) })
+    Ok(Chosen { name: name.to_owned(), info, options: serde_json::json!({}), limit: None })
 }
 
 /// `data.tar.zst` was compressed with whatever writes `.zst`. The outermost suffix was applied last.
@@ -178,7 +189,8 @@ fn by_suffixes(session: &Session, input: &Path) -> Outcome<Vec<Chosen>> {
         name.extension().and_then(|suffix| suffix.to_str()).map(|suffix| format!(".{suffix}"))
     {
         let Some(info) = session.registry.by_suffix(&suffix) else { break };
-        filters.insert(0, Chosen { name: info.short_name(), info, options: serde_json::json!({}) });
+        filters
+            .insert(0, Chosen { name: info.short_name(), info, options: serde_json::json!({}), limit: None });
         name.set_extension("");
     }
     Ok(filters)

@@ -18,8 +18,8 @@ use super::log::{self, PluginLog};
 use crate::catalog::item::item_of;
 use crate::catalog::snapshot::is_host_label;
 use crate::config::{
-    Config, Each, Entry, Environment, Known, Located, Pipeline, Problems, Secrets, Selection, name_from_url,
-    redact_url,
+    Config, Each, Entry, Environment, Known, Located, Pipeline, Priority, Problems, Secrets, Selection,
+    name_from_url, redact_url,
 };
 use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::plan::{Chosen, Engine, LazyState, Plan};
@@ -28,6 +28,7 @@ use crate::plugins::Registry;
 use crate::plugins::discover::search_dirs;
 use crate::report::{Event, Report};
 use crate::run::cancel::Cancel;
+use crate::wrap::limit::Limiters;
 
 /// One command under way.
 pub struct Session {
@@ -88,6 +89,7 @@ impl Session {
             decode,
             host: self.host()?,
             state: LazyState::new(self.global.state_dir.clone()),
+            limiters: Limiters::default(),
             cancel: self.cancel.clone(),
             report: self.report.clone(),
         }))
@@ -128,7 +130,8 @@ impl Session {
             .registry
             .info(kind, &entry.plugin.value)
             .map_err(|error| Failure::new(Exit::Usage, error))?;
-        Ok(Chosen { name: name.to_owned(), info, options })
+        let limit = self.config.limit(entry, known);
+        Ok(Chosen { name: name.to_owned(), info, options, limit })
     }
 
     /// The source or storage of that name or URL.
@@ -200,6 +203,7 @@ impl Session {
             filters,
             storages,
             limits: Limits { timeout: pipeline.timeout, stall_timeout: pipeline.stall_timeout },
+            priority: pipeline.priority,
             tags: pipeline.tags.clone(),
             wait_lock: Duration::ZERO,
             notes,
@@ -217,7 +221,12 @@ impl Session {
         let filter = |name: &String| -> Outcome<Chosen> {
             let info = self.registry.info(Kind::Filter, name);
             let info = info.map_err(|error| Failure::new(Exit::Usage, error))?;
-            Ok(Chosen { name: name.clone(), info, options: Value::Object(serde_json::Map::new()) })
+            Ok(Chosen {
+                name: name.clone(),
+                info,
+                options: Value::Object(serde_json::Map::new()),
+                limit: None,
+            })
         };
         Ok(Plan {
             pipeline: name_from_url(&url),
@@ -227,6 +236,7 @@ impl Session {
             filters: adhoc.filters.iter().map(filter).collect::<Outcome<_>>()?,
             storages: self.given_storages(&adhoc.storages)?,
             limits: Limits::default(),
+            priority: Priority::default(),
             tags: std::collections::BTreeMap::new(),
             wait_lock: Duration::ZERO,
             notes: Vec::new(),

@@ -12,6 +12,7 @@ use super::Known;
 use super::convert::from_text;
 use super::explain::Explain;
 use super::fields::join;
+use super::limit;
 use super::pipeline::Entry;
 use super::problem::Problem;
 use super::reference::{Reference, is_reference};
@@ -42,9 +43,12 @@ pub(super) fn examine(entry: &Entry, known: &dyn Known, resolver: Option<Resolve
     };
     let mut problems = Vec::new();
     problems.extend(wrong_version(entry, &info));
-    let options = renamed(entry, &info, &mut problems);
-    let mut walk = Walk { entry, resolver, problems, skipped: Vec::new(), secrets: Vec::new() };
+    let mut options = renamed(entry, &info, &mut problems);
     let shape = Shape::of(&info.options);
+    if let Some(field) = limit::take(entry, &shape, &mut options) {
+        problems.extend(limit::problems(entry, &field));
+    }
+    let mut walk = Walk { entry, resolver, problems, skipped: Vec::new(), secrets: Vec::new() };
     let mut document = walk.table(&options, &shape, &mut Vec::new());
     let explain = Explain { entry, options: &options, shape: &shape, skipped: &walk.skipped };
     walk.problems.extend(explain.check(&info.options, &document));

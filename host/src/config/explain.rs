@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::examine::dotted;
 use super::fields::{a, join};
+use super::limit;
 use super::pipeline::Entry;
 use super::problem::Problem;
 use super::shape::Shape;
@@ -91,7 +92,10 @@ impl Explain<'_> {
     fn unknown(&self, path: &[String], key: &str) -> Problem {
         let mut whole = path.to_vec();
         whole.push(key.to_owned());
-        let known = self.shape.follow(path).keys();
+        let mut known = self.shape.follow(path).keys();
+        if path.is_empty() && limit::is_hosts(self.entry.kind, self.shape) {
+            known.push(limit::LIMIT);
+        }
         let mut problem = self.at(&whole, "unknown option".to_owned());
         problem.key = Some(join(&dotted(&self.entry.key, path), key));
         problem.suggest(key, known)

@@ -7,6 +7,7 @@ use semver::VersionReq;
 use windlass_plugin_api::Kind;
 
 use super::each::Each;
+use super::priority::Priority;
 use super::retention::Retention;
 use super::schedule::Schedule;
 use super::value::{Located, Origin, Table};
@@ -52,6 +53,8 @@ pub struct Pipeline {
     pub timeout: Option<Duration>,
     /// How long a run may go on without a byte being moved.
     pub stall_timeout: Option<Duration>,
+    /// How much its runs give way to others.
+    pub priority: Priority,
     /// Labels that each snapshot gets.
     pub tags: BTreeMap<String, String>,
     /// Where it stands.

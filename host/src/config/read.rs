@@ -12,6 +12,7 @@ use super::each::Each;
 use super::fields::{Fields, LABEL, NAME, a, is_label, is_name, join};
 use super::files::{Document, Documents};
 use super::pipeline::{Entry, Pipeline};
+use super::priority::Priority;
 use super::problem::{Problem, Problems};
 use super::retention::Retention;
 use super::schedule::Schedule;
@@ -22,8 +23,19 @@ pub(super) const TOP: [&str; 8] =
     ["decode", "defaults", "host", "include", "pipeline", "plugin_dirs", "source", "storage"];
 
 /// Keys of a `[pipeline.X]`; but for the first [`OWN`], also of `[defaults.pipeline]`.
-pub(super) const PIPELINE: [&str; 9] =
-    ["source", "each", "filters", "storage", "schedule", "retention", "timeout", "stall_timeout", "tags"];
+pub(super) const PIPELINE: [&str; 11] = [
+    "source",
+    "each",
+    "filters",
+    "storage",
+    "schedule",
+    "retention",
+    "timeout",
+    "stall_timeout",
+    "nice",
+    "io_class",
+    "tags",
+];
 
 const OWN: usize = 2;
 
@@ -144,6 +156,7 @@ impl Reading {
             retention: policies.retention,
             timeout: policies.timeout,
             stall_timeout: policies.stall_timeout,
+            priority: policies.priority,
             tags: policies.tags,
             origin: field.key.clone(),
             written: own,
@@ -310,6 +323,7 @@ struct Policies {
     retention: Option<Retention>,
     timeout: Option<std::time::Duration>,
     stall_timeout: Option<std::time::Duration>,
+    priority: Priority,
     tags: BTreeMap<String, String>,
 }
 
@@ -319,6 +333,7 @@ fn policies(fields: &mut Fields<'_, '_>) -> Policies {
         retention: fields.table("retention").map(|mut fields| Retention::read(&mut fields)),
         timeout: fields.duration("timeout"),
         stall_timeout: fields.duration("stall_timeout"),
+        priority: Priority::read(fields),
         tags: fields.labels("tags"),
     }
 }

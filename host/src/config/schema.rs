@@ -7,6 +7,7 @@ use windlass_plugin_api::{Kind, PluginInfo};
 
 use super::Known;
 use super::fields::NAME;
+use super::limit;
 use super::shape::Shape;
 
 /// The definition of `{ env | file | command }`; no plugin's own can be called so, for type names begin with a capital.
@@ -119,6 +120,9 @@ fn entry(info: &PluginInfo, with_plugin: bool, defs: &mut Map<String, Value>) ->
             let limit = json!({ "description": "At most so many runs read it at once.", "type": "integer", "minimum": 1 });
             properties.insert("max_runs".to_owned(), limit);
         }
+        if limit::is_hosts(info.kind, &Shape::of(&info.options)) {
+            properties.insert(limit::LIMIT.to_owned(), speed_limit());
+        }
         for (old, new) in &info.renamed_options {
             if let Some(mut now) = properties.get(new).cloned() {
                 now["deprecated"] = true.into();
@@ -133,6 +137,19 @@ fn entry(info: &PluginInfo, with_plugin: bool, defs: &mut Map<String, Value>) ->
         schema.insert("additionalProperties".to_owned(), false.into());
     }
     schema.into()
+}
+
+fn speed_limit() -> Value {
+    let speed = json!({ "type": "string", "examples": ["20 MB/s", "1.5 MiB/s", "100 Mbit/s"] });
+    json!({
+        "description": "How fast it may be used.",
+        "oneOf": [speed, {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": false,
+            "properties": { "up": speed, "down": speed },
+        }],
+    })
 }
 
 /// Every value of a table and every item of a list may be a reference instead.
@@ -206,6 +223,21 @@ fn rename_references(schema: &mut Value, prefix: &str) {
     }
 }
 
+fn io_class() -> Value {
+    json!({
+        "description": "The I/O class of its runs, as `ionice` has them.",
+        "oneOf": [{ "enum": ["idle", "best-effort"] }, {
+            "type": "object",
+            "required": ["class"],
+            "additionalProperties": false,
+            "properties": {
+                "class": { "enum": ["idle", "best-effort"] },
+                "level": { "type": "integer", "minimum": 0, "maximum": 7 },
+            },
+        }],
+    })
+}
+
 fn pipeline() -> Value {
     let count = json!({ "type": "integer", "minimum": 0 });
     let length = |description: &str| json!({ "description": description, "type": "string", "examples": ["30m", "2h"] });
@@ -253,6 +285,13 @@ fn pipeline() -> Value {
             },
             "timeout": length("How long a run may take in all."),
             "stall_timeout": length("How long a run may go on without a byte being moved."),
+            "nice": {
+                "description": "The nice level of its runs: the more, the more other programs come first.",
+                "type": "integer",
+                "minimum": -20,
+                "maximum": 19,
+            },
+            "io_class": io_class(),
             "tags": {
                 "description": "Labels that each snapshot gets.",
                 "type": "object",

@@ -2,12 +2,13 @@
 //!
 //! A plugin that declares a `url_option` gets the part behind `scheme:` in that option, and the query as further options:
 //! `sqlite:shop.db?mode=sql`. Everything is percent-decoded, so a `?`, `&` or `%` of a file name is written `%3F`, `%26` or
-//! `%25`. Other plugins get the whole URL, query and all, as their option `url`.
+//! `%25`. A storage's `limit` may stand there too. Other plugins get the whole URL, query and all, as their option `url`.
 
 use windlass_plugin_api::Kind;
 
 use super::Known;
 use super::convert::from_text;
+use super::limit;
 use super::pipeline::Entry;
 use super::problem::Problem;
 use super::shape::Shape;
@@ -51,7 +52,7 @@ pub fn entry_from_url(kind: Kind, url: &Located<String>, known: &dyn Known) -> R
             }
             options.set("url", url.with(Data::String(url.value.clone())));
         }
-        Some(option) => parts(rest, option, &shape, &url.origin, &mut options)?,
+        Some(option) => parts(kind, rest, option, &shape, &url.origin, &mut options)?,
     }
     Ok(Entry {
         kind,
@@ -66,6 +67,7 @@ pub fn entry_from_url(kind: Kind, url: &Located<String>, known: &dyn Known) -> R
 
 /// The part behind `scheme:` and the query.
 fn parts(
+    kind: Kind,
     rest: &str,
     option: &str,
     shape: &Shape<'_>,
@@ -81,7 +83,34 @@ fn parts(
     }
     options.set(option, from_text(&path, &shape.property(option), origin));
     let mut pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs.try_for_each(|pair| query_option(pair, shape, origin, options))
+    pairs.try_for_each(|pair| match limit::is_hosts(kind, shape) && host_option(pair, origin, options)? {
+        true => Ok(()),
+        false => query_option(pair, shape, origin, options),
+    })
+}
+
+/// `limit=5MB/s`, `limit.up=5MB/s` or `limit.down=5MB/s`: whether it is one of these. What it says is judged with the rest.
+fn host_option(pair: &str, origin: &Origin, options: &mut Table) -> Result<bool, Problem> {
+    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+    let Some(direction) = key.strip_prefix(limit::LIMIT) else { return Ok(false) };
+    let wrong = |message: String| Problem::new(message).at(origin);
+    let value = Located::new(Data::String(decode(value).map_err(wrong)?), origin.clone());
+    let twice = || Err(wrong(format!("the option `{key}` is set twice in the URL")));
+    let old = options.0.get_mut(limit::LIMIT).map(|field| &mut field.value.value);
+    match (direction.strip_prefix('.'), old) {
+        (None, _) if !direction.is_empty() => return Ok(false),
+        (None, None) => options.set(limit::LIMIT, value),
+        (Some(direction), Some(Data::Table(both))) if !both.contains_key(direction) => {
+            both.set(direction, value)
+        }
+        (Some(direction), None) => {
+            let mut both = Table::default();
+            both.set(direction, value);
+            options.set(limit::LIMIT, Located::new(Data::Table(both), origin.clone()));
+        }
+        _ => return twice(),
+    }
+    Ok(true)
 }
 
 /// One `key=value` of the query. A key that comes again adds to a list.

@@ -16,6 +16,7 @@ use super::leftovers::{self, Record};
 use super::outputs::{SnapshotOutputs, Writing};
 use super::plan::{Engine, Opened, Plan};
 use super::run::{Run, Ticker};
+use super::sense;
 use super::verify::DESCRIPTION_BYTES;
 use super::watch::supervise;
 use crate::catalog::manifest::{FORMAT, ObjectRecord};
@@ -24,6 +25,7 @@ use crate::catalog::{Catalog, Manifest, SnapshotId, SnapshotKey, SourceRecord, S
 use crate::exit::{Failure, Outcome};
 use crate::report::{Planned, Stored};
 use crate::run::lock::Lock;
+use crate::run::priority;
 
 /// Runs a plan. The error names its stage; whatever had been written is gone, or is removed by the next run.
 pub fn backup(engine: &Arc<Engine>, plan: &Arc<Plan>) -> Outcome<Stored> {
@@ -31,7 +33,13 @@ pub fn backup(engine: &Arc<Engine>, plan: &Arc<Plan>) -> Outcome<Stored> {
     let outputs: Arc<OnceLock<Arc<SnapshotOutputs>>> = Arc::default();
     let work = {
         let (engine, plan, run, outputs) = (engine.clone(), plan.clone(), run.clone(), outputs.clone());
-        move || snapshot(&engine, &plan, &run, &outputs)
+        move || {
+            // Before any plugin is opened: what it starts inherits it.
+            for refused in priority::apply(&plan.priority) {
+                engine.warn(&plan.pipeline, refused);
+            }
+            snapshot(&engine, &plan, &run, &outputs)
+        }
     };
     let outcome = supervise(&run.cancel, plan.limits, &run.moved, work).and_then(|outcome| outcome);
     outcome.map_err(|failure| {
@@ -198,7 +206,7 @@ fn probe(engine: &Engine, plan: &Plan, run: &Run, source: &mut dyn Source) -> Ou
     for message in &plan.notes {
         engine.note(&plan.pipeline, message);
     }
-    for message in probe.warnings.iter().cloned() {
+    for message in sense::order(&plan.filters).into_iter().chain(probe.warnings.iter().cloned()) {
         engine.warn(&plan.pipeline, message);
     }
     for missing in &probe.missing {

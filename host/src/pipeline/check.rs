@@ -12,6 +12,7 @@ use super::meter::Slate;
 use super::outputs::OpenStorage;
 use super::plan::{Chosen, Engine, Plan};
 use super::run::Run;
+use super::sense;
 use crate::catalog::snapshot::pipeline_prefix;
 use crate::catalog::{Catalog, SnapshotId};
 use crate::exit::{Exit, Failure, Outcome};
@@ -33,7 +34,8 @@ pub fn check(engine: &Engine, plan: &Plan, offline: bool) -> Exit {
         };
         engine.report.event(&Event::Checked(Checked { what, ok, details }));
     };
-    tell(format!("pipeline {}", plan.pipeline), Ok(plan.notes.clone()));
+    let odd = sense::order(&plan.filters).into_iter().map(|odd| format!("warning: {odd}"));
+    tell(format!("pipeline {}", plan.pipeline), Ok(plan.notes.iter().cloned().chain(odd).collect()));
     tell(part("source", &plan.source), source(engine, plan, offline, &run.cx));
     tell("filters".to_owned(), filters(engine, plan, &run));
     for chosen in &plan.storages {

@@ -20,12 +20,15 @@ pub struct Moved {
     pub plain_bytes: AtomicU64,
     /// To or from the storages (one of them).
     pub stored_bytes: AtomicU64,
+    /// Those of them that passed under a limit: told a piece at a time, long before a stage above hears of them.
+    pub paced: Arc<AtomicU64>,
 }
 
 impl Moved {
-    /// Both together: it changes while anything moves.
+    /// All together: it changes while anything moves.
     pub fn sum(&self) -> u64 {
-        self.plain_bytes.load(Ordering::Relaxed).wrapping_add(self.stored_bytes.load(Ordering::Relaxed))
+        let all = [&self.plain_bytes, &self.stored_bytes, &*self.paced];
+        all.iter().fold(0, |sum, count| count.load(Ordering::Relaxed).wrapping_add(sum))
     }
 }
 

@@ -22,6 +22,7 @@ pub mod outputs;
 pub mod plan;
 pub mod restore;
 pub mod run;
+pub mod sense;
 pub mod stored;
 pub mod tail;
 pub mod verify;

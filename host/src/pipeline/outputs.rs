@@ -143,11 +143,14 @@ impl SnapshotOutputs {
         let stored = Box::new(StoredMeter::new(FanOut::over(ends), slate, &writing.moved));
         let encoded = encoders(filters, &writing.cx, name, stored, slate, &writing.faults, is_small)?;
         let (moved, cancel) = (&writing.moved, &writing.cancel);
-        let metered = Box::new(PlainMeter::new(encoded, slate, moved, cancel, filters.is_empty()));
-        // The plain bytes are hashed by the first filter's thread: most compress on others, while the source has enough to do.
-        match filters.first() {
-            Some(first) if !is_small => Ok(Box::new(WriteHop::new(metered, &first.applied.plugin)?)),
-            _ => Ok(metered),
+        let metered = |next| Box::new(PlainMeter::new(next, slate, moved, cancel, filters.is_empty()));
+        let hop = |next, first: &Stacked| WriteHop::new(next, &first.applied.plugin).map(Box::new);
+        // The plain bytes are hashed by the first filter's thread: most compress on others, while the source has enough to
+        // do. One that encrypts does so on its own: before it, the source's thread hashes.
+        match filters.first().filter(|_| !is_small) {
+            Some(first) if first.applied.encrypts => Ok(metered(hop(encoded, first)?)),
+            Some(first) => Ok(hop(metered(encoded), first)?),
+            None => Ok(metered(encoded)),
         }
     }
 

@@ -7,19 +7,21 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use windlass_plugin_api::{Context, Error, ErrorKind, Filter, Kind, PluginInfo, Source};
+use windlass_plugin_api::{Context, Error, ErrorKind, Filter, Kind, PluginInfo, Source, Storage};
 
 use super::chain::Stacked;
 use super::outputs::OpenStorage;
 use super::watch::Limits;
 use crate::catalog::{AppliedFilter, hex};
-use crate::config::{Each, Secrets};
+use crate::config::{Each, Limit, Priority, Secrets};
 use crate::exit::{Exit, Failure, Outcome, Stage};
 use crate::plugins::Registry;
 use crate::report::{Event, Report};
 use crate::run::cancel::Cancel;
 use crate::run::services::HostServices;
 use crate::run::state::StateDir;
+use crate::wrap::limit::Limiters;
+use crate::wrap::retry::Retry;
 
 /// What all runs of this process share.
 pub struct Engine {
@@ -33,6 +35,8 @@ pub struct Engine {
     pub host: String,
     /// The local state folder, opened when it is needed.
     pub state: LazyState,
+    /// How fast storages may be used.
+    pub limiters: Limiters,
     /// The process's switch.
     pub cancel: Arc<Cancel>,
     /// Where events go.
@@ -76,6 +80,8 @@ pub struct Chosen {
     pub info: Arc<PluginInfo>,
     /// Its options; secrets by name.
     pub options: Value,
+    /// How fast it may be used; only a storage has one.
+    pub limit: Option<Limit>,
 }
 
 /// A pipeline, resolved for one run.
@@ -95,6 +101,8 @@ pub struct Plan {
     pub storages: Vec<Chosen>,
     /// Time limits.
     pub limits: Limits,
+    /// How much the run gives way to others.
+    pub priority: Priority,
     /// The user's tags.
     pub tags: BTreeMap<String, String>,
     /// How long to wait for a lock.
@@ -176,7 +184,15 @@ impl Engine {
     /// A running storage.
     pub fn open_storage(&self, chosen: &Chosen, cx: &Context) -> Outcome<OpenStorage> {
         let open = || self.registry.load(&chosen.info)?.storage(&chosen.options, cx);
-        let storage = open().map_err(|error| Failure::from(error).at(chosen.stage()))?;
+        let mut storage = open().map_err(|error| Failure::from(error).at(chosen.stage()))?;
+        if let Some(limit) = chosen.limit {
+            storage = self.limiters.wrap(storage, chosen.identity(), limit, &cx.run());
+        }
+        let (report, stage) = (self.report.clone(), chosen.stage());
+        let tell = move |message| {
+            report.event(&Event::Warning { pipeline: None, message: format!("{stage}: {message}") });
+        };
+        let storage: Arc<dyn Storage> = Arc::new(Retry::new(storage, Arc::new(tell)));
         Ok(OpenStorage {
             name: chosen.name.clone(),
             storage,
@@ -209,7 +225,7 @@ impl Engine {
                 ))
             })?;
             let options = (self.decode)(&info)?;
-            let chosen = Chosen { name: info.short_name(), info, options };
+            let chosen = Chosen { name: info.short_name(), info, options, limit: None };
             Ok(Stacked { applied: applied.clone(), ..self.open_filter(&chosen, cx)? })
         };
         applied.iter().map(open).collect()

@@ -39,7 +39,8 @@ impl Run {
     pub fn new(engine: &Engine, id: SnapshotId) -> Self {
         let (cancel, guard) = engine.cancel.child();
         let cx = engine.context(id.as_str(), &cancel);
-        Self { id, cx, moved: Arc::default(), faults: Faults::new(&cancel), cancel, _guard: Arc::new(guard) }
+        let moved = Moved { paced: engine.limiters.paced(id.as_str()), ..Moved::default() };
+        Self { id, cx, moved: Arc::new(moved), faults: Faults::new(&cancel), cancel, _guard: Arc::new(guard) }
     }
 
     /// Where its snapshot lies.

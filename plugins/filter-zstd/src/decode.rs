@@ -47,7 +47,7 @@ fn damaged(code: ErrorCode) -> Error {
         Error::damaged(format!("the zstd stream can't be decoded: {}", zstd_safe::get_error_name(code)));
     if zstd_safe::is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_frameParameter_windowTooLarge) {
         return error.hint(
-            "Unless it is damaged, it was written with a window above 128 MiB: set the option `long` to what it was written with.",
+            "Unless it is damaged, it was written with a window above 128 MiB: set `long` in `[decode.zstd]` to what it was written with.",
         );
     }
     error

@@ -81,25 +81,26 @@ impl<'a> Server<'a> {
 
     /// The client, connected to nothing in particular.
     pub(crate) fn client(&self) -> Result<Tool> {
-        let (command, name) = (&self.options.restore_command, PROGRAMS.map(|(_, client)| client));
-        if !command.is_empty() {
-            return self.connected(command.clone());
-        }
-        self.connected(match swapped(&self.options.dump_command, |dump, client| (dump, client)) {
-            Some(command) => command,
-            None => vec![self.installed(name)],
+        self.reached(&self.options.restore_command, &self.options.dump_command, |(dump, client)| {
+            (client, dump)
         })
     }
 
     /// The dump program.
     pub(crate) fn dump(&self) -> Result<Tool> {
-        let (command, name) = (&self.options.dump_command, PROGRAMS.map(|(dump, _)| dump));
-        if !command.is_empty() {
-            return self.connected(command.clone());
+        self.reached(&self.options.dump_command, &self.options.restore_command, |pair| pair)
+    }
+
+    /// A program, of which and of its sibling `roles` makes a pair: by its `own` command, by that of its sibling, or as it
+    /// is installed.
+    fn reached(&self, own: &[String], other: &[String], roles: fn(Pair) -> Pair) -> Result<Tool> {
+        if !own.is_empty() {
+            return self.connected(own.to_vec());
         }
-        self.connected(match swapped(&self.options.restore_command, |dump, client| (client, dump)) {
+        let programs = PROGRAMS.map(roles);
+        self.connected(match swapped(other, programs) {
             Some(command) => command,
-            None => vec![self.installed(name)],
+            None => vec![self.installed(programs.map(|(name, _)| name))],
         })
     }
 
@@ -241,18 +242,16 @@ impl<'a> Server<'a> {
     }
 }
 
-/// A command whose last word is another program of the same family; none if there is no command.
-fn swapped(
-    command: &[String],
-    roles: impl Fn(&'static str, &'static str) -> (&'static str, &'static str),
-) -> Option<Vec<String>> {
+/// A program and its sibling: the dump program and the client of one family, in either order.
+type Pair = (&'static str, &'static str);
+
+/// A command whose last word is the sibling of the one that it is, of `programs`; none if there is no command.
+fn swapped(command: &[String], programs: [Pair; 2]) -> Option<Vec<String>> {
     let (last, before) = command.split_last()?;
     let folder = last.rfind('/').map_or("", |at| &last[..=at]);
-    let name = &last[folder.len()..];
-    let other =
-        PROGRAMS.into_iter().map(|(dump, client)| roles(dump, client)).find(|(from, _)| *from == name)?;
+    let (other, _) = programs.into_iter().find(|(_, sibling)| *sibling == &last[folder.len()..])?;
     let mut command = before.to_vec();
-    command.push(format!("{folder}{}", other.1));
+    command.push(format!("{folder}{other}"));
     Some(command)
 }
 

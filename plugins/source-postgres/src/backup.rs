@@ -6,9 +6,9 @@
 use serde_json::json;
 use windlass_plugin_api::{Contents, Context, Error, ErrorKind, Outputs, Probe, Result, StreamInfo};
 
-use crate::dump::{End, write};
+use crate::dump::{End, dump_arguments, write};
 use crate::facts;
-use crate::options::{Format, Keep, Options};
+use crate::options::{Format, Options};
 use crate::parallel;
 use crate::programs::{Program, Side, at_least, find};
 use crate::script::{DUMP_END, GLOBALS_END};
@@ -95,26 +95,13 @@ fn one(
 
 fn arguments(survey: &Survey<'_>) -> Vec<String> {
     let options = survey.server.options;
-    let mut arguments = vec![
-        match options.format {
-            Format::Plain => "--format=plain".to_owned(),
-            _ => "--format=custom".to_owned(),
-        },
-        // The pipeline's filters compress, and better.
-        "--compress=0".to_owned(),
-        "--no-password".to_owned(),
-        format!("--lock-wait-timeout={}s", options.lock_timeout),
-    ];
-    if options.format == Format::Plain {
+    let (format, mut own) = match options.format {
         // Of an archive a restore can choose; of text it can't.
-        let drop = [(options.owner, "--no-owner"), (options.privileges, "--no-privileges")];
-        arguments
-            .extend(drop.iter().filter(|(keep, _)| *keep == Keep::Drop).map(|(_, word)| (*word).to_owned()));
-    }
-    arguments.extend(survey.selection.arguments.clone());
-    arguments.extend(options.dump_args.clone());
-    arguments.push(format!("--dbname={}", survey.server.conninfo(Login::User, None)));
-    arguments
+        Format::Plain => ("plain", options.dropped().collect()),
+        _ => ("custom", Vec::new()),
+    };
+    own.extend(survey.selection.arguments.clone());
+    dump_arguments(survey, format, options.lock_timeout, own)
 }
 
 /// Roles and tablespaces.

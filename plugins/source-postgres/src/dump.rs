@@ -10,7 +10,28 @@ use windlass_tool::Tool;
 
 use crate::follow::Follow;
 use crate::script::{TAIL, holds, no_end};
-use crate::server::of_libpq;
+use crate::server::{Login, of_libpq};
+use crate::survey::Survey;
+
+/// The arguments of `pg_dump`: those that every dump has around its `own`.
+pub(crate) fn dump_arguments(
+    survey: &Survey<'_>,
+    format: &str,
+    lock_seconds: u32,
+    own: Vec<String>,
+) -> Vec<String> {
+    let mut arguments = vec![
+        format!("--format={format}"),
+        // The pipeline's filters compress, and better.
+        "--compress=0".to_owned(),
+        "--no-password".to_owned(),
+        format!("--lock-wait-timeout={lock_seconds}s"),
+    ];
+    arguments.extend(own);
+    arguments.extend(survey.server.options.dump_args.clone());
+    arguments.push(format!("--dbname={}", survey.server.conninfo(Login::User, None)));
+    arguments
+}
 
 /// How a whole dump is known.
 pub(crate) enum End {

@@ -283,8 +283,7 @@ fn archive_args(server: &Server<'_>, conninfo: &str, way: Way, entries: usize) -
 fn common_args(server: &Server<'_>, conninfo: &str) -> Vec<String> {
     let options = server.options;
     let mut args = vec!["--exit-on-error".to_owned(), "--no-password".to_owned()];
-    let drop = [(options.owner, "--no-owner"), (options.privileges, "--no-privileges")];
-    args.extend(drop.iter().filter(|(keep, _)| *keep == Keep::Drop).map(|(_, word)| (*word).to_owned()));
+    args.extend(options.dropped());
     args.extend(options.restore_args.clone());
     args.push(format!("--dbname={conninfo}"));
     args

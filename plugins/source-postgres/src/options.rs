@@ -233,6 +233,12 @@ impl Options {
         Ok(())
     }
 
+    /// What a program is told to leave away.
+    pub(crate) fn dropped(&self) -> impl Iterator<Item = String> {
+        let words = [(self.owner, "--no-owner"), (self.privileges, "--no-privileges")];
+        words.into_iter().filter(|(keep, _)| *keep == Keep::Drop).map(|(_, word)| word.to_owned())
+    }
+
     /// How long a question to the server may take in all.
     pub(crate) fn patience(&self) -> Duration {
         Duration::from_secs(u64::from(self.connect_timeout) + u64::from(self.statement_timeout) + 5)

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use windlass_plugin_api::{Context, Error, ErrorKind, Finished, Outputs, Result, Sink, StreamInfo};
 
-use crate::dump::{End, write};
+use crate::dump::{End, dump_arguments, write};
 use crate::facts::{self, Relation};
 use crate::hold::Hold;
 use crate::select::{Selection, quoted, select};
@@ -114,15 +114,9 @@ fn parts(survey: &Survey<'_>, selection: &Selection, snapshot: &str) -> Vec<Part
     let options = survey.server.options;
     let wait = options.lock_timeout.min(STUCK);
     let arguments = |section: &str, chosen: &[String]| {
-        let mut arguments: Vec<String> =
-            ["--format=custom", "--compress=0", "--no-password"].map(str::to_owned).into();
-        arguments.push(format!("--lock-wait-timeout={wait}s"));
-        arguments.push(format!("--snapshot={snapshot}"));
-        arguments.push(format!("--section={section}"));
-        arguments.extend_from_slice(chosen);
-        arguments.extend(options.dump_args.clone());
-        arguments.push(format!("--dbname={}", survey.server.conninfo(Login::User, None)));
-        arguments
+        let mut own = vec![format!("--snapshot={snapshot}"), format!("--section={section}")];
+        own.extend_from_slice(chosen);
+        dump_arguments(survey, "custom", wait, own)
     };
     let part =
         |stream: &str, format, arguments, bytes| Part { stream: stream.to_owned(), format, arguments, bytes };

@@ -53,9 +53,7 @@ impl Root {
         if *seen.get_or_insert(identity) != identity {
             let what =
                 format!("the folder `{}` was replaced by another while it was in use", self.path.display());
-            return Err(
-                Error::new(ErrorKind::Unavailable, what).hint("See whether a disk was mounted or unmounted.")
-            );
+            return Err(stays_away(what).hint("See whether a disk was mounted or unmounted."));
         }
         Ok(Some(folder))
     }
@@ -92,7 +90,7 @@ impl Root {
     fn missing(&self, was_there: bool) -> Error {
         let path = self.path.display();
         let what = if was_there { "has vanished" } else { "doesn't exist" };
-        Error::new(ErrorKind::Unavailable, format!("the folder `{path}` {what}")).hint(format!(
+        stays_away(format!("the folder `{path}` {what}")).hint(format!(
             "If it is on a disk or a share, mount that; if it is new, make it with `mkdir -m 700 '{path}'`."
         ))
     }
@@ -114,4 +112,9 @@ impl Root {
         let mode = Mode::from_raw_mode(stat.st_mode);
         Ok(mode.contains(Mode::WOTH) && !mode.contains(Mode::SVTX))
     }
+}
+
+/// Out of reach, and not for a moment: somebody has to mount it.
+fn stays_away(what: String) -> Error {
+    Error::new(ErrorKind::Unavailable, what).detail("retry", false)
 }

@@ -12,6 +12,8 @@ use windlass_plugin_api::{Error, ErrorKind, Kind, PluginInfo};
 use super::*;
 
 mod forms;
+mod limits;
+mod priority;
 mod references;
 mod whole;
 

@@ -1,0 +1,48 @@
+//! What can be told of a chain of filters by their descriptions alone: an order that makes no sense, and a stored chain
+//! that lacks what its pipeline has today.
+//!
+//! It loads no plugin and reads no stream; whether the bytes come back is [`super::check`]'s to prove.
+
+use windlass_plugin_api::Kind;
+
+use super::plan::Chosen;
+use crate::catalog::{AppliedFilter, Manifest};
+use crate::config::Known;
+use crate::exit::{Failure, Outcome};
+use crate::plugins::Registry;
+
+/// What the user should know of filters in this order; a sentence's part each, none if it makes sense.
+pub fn order(filters: &[Chosen]) -> Vec<String> {
+    let mut told = Vec::new();
+    for (position, filter) in filters.iter().enumerate().filter(|(_, filter)| filter.info.compresses) {
+        let before = &filters[..position];
+        let name = &filter.name;
+        if let Some(other) = before.iter().find(|other| other.info.encrypts) {
+            let other = &other.name;
+            told.push(format!(
+                "`{name}` gets what `{other}` has encrypted, and that can't be compressed: put `{name}` before `{other}`"
+            ));
+        } else if let Some(other) = before.iter().find(|other| other.info.compresses) {
+            let other = &other.name;
+            told.push(format!("`{name}` gets what `{other}` has compressed already: leave one of them out"));
+        }
+    }
+    told
+}
+
+/// Refuses a snapshot of which a part isn't encrypted, though its pipeline encrypts today: whoever can write to the storage
+/// may have put it there. `today` names the pipeline's filters.
+pub fn keeps_encryption(registry: &Registry, today: &[&str], manifest: &Manifest) -> Outcome<()> {
+    // What the manifest says of a filter isn't believed; one that isn't installed decodes nothing.
+    let encrypts = |plugin: &str| registry.info(Kind::Filter, plugin).is_ok_and(|info| info.encrypts);
+    let is_open = |filters: &[AppliedFilter]| !filters.iter().any(|filter| encrypts(&filter.plugin));
+    let Some(lost) = today.iter().find(|plugin| encrypts(plugin)) else { return Ok(()) };
+    let mut records = manifest.streams.iter().chain([&manifest.contents]);
+    let Some(open) = records.find(|record| is_open(&record.filters)) else { return Ok(()) };
+    let (snapshot, object) = (manifest.key(), open.object_name());
+    let what =
+        format!("`{object}` of `{snapshot}` isn't encrypted, and its pipeline has the filter `{lost}` today");
+    Err(Failure::refused(what).hint(
+        "If the snapshot is older than the encryption, restore it with `--accept-chain`; if not, somebody has replaced it.",
+    ))
+}
