@@ -141,3 +141,28 @@ fn what_a_killed_run_has_left_goes_with_the_next_one() {
     assert_eq!(server.half_uploads(BUCKET), 0);
     assert!(Path::new(&gate).exists());
 }
+
+#[test]
+fn the_example_backs_up_with_a_key_that_can_only_create() {
+    let (server, sandbox) = (server(), Sandbox::new());
+    server.make_bucket("acme-backups");
+    let text = fs::read_to_string(common::repo().join("examples/pipelines/s3.toml")).unwrap();
+    let path = sandbox.path("shop.db");
+    drop(database(&path, "wal", 100));
+    let before = rows(&path);
+    sandbox.config(&text.replace("/srv/shop/shop.db", path.to_str().unwrap()));
+    let at = |arguments: &[&str], names: [&str; 2], keys: Keys| {
+        let mut command = sandbox.command(arguments);
+        command.env(names[0], keys.id).env(names[1], keys.secret).env("AWS_ENDPOINT_URL", server.endpoint());
+        Ran::of(command.output().unwrap())
+    };
+    at(&["backup"], ["BACKUP_KEY_ID", "BACKUP_KEY"], Seaweed::CREATOR).expect(0);
+    let url = "s3://acme-backups/servers?region=eu-central-1";
+    let of_tools = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    let listed = at(&["list", "--storage", url, "--all-hosts"], of_tools, Seaweed::READER).expect(0);
+    assert_eq!(listed.stdout.matches("shop@").count(), 1, "{}", listed.stdout);
+    fs::remove_file(&path).unwrap();
+    let to = format!("sqlite:{}", path.display());
+    at(&["restore", "shop", "--storage", url, "--to", &to, "--yes"], of_tools, Seaweed::READER).expect(0);
+    assert_eq!(rows(&path), before);
+}

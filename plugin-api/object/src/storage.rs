@@ -101,8 +101,7 @@ impl<S: Service> Objects<S> {
     /// See [`Storage::leftovers`](windlass_plugin_api::Storage::leftovers).
     pub fn leftovers(&self, cx: &Context, prefix: &str) -> Result<Vec<Leftover>> {
         self.threads.block(cx, async {
-            let mut found =
-                self.core.ask("list half uploads", || self.core.service.unfinished(prefix)).await?;
+            let mut found = self.core.ask("list half uploads", self.core.service.unfinished(prefix)).await?;
             found.retain(|leftover| leftover.key.starts_with(prefix));
             found.sort_by(|one, other| (&one.key, &one.handle).cmp(&(&other.key, &other.handle)));
             Ok(found)
@@ -137,13 +136,17 @@ pub(crate) fn kib(bytes: u64) -> u32 {
 }
 
 impl<S: Service> Core<S> {
-    /// Asks until there is an answer. `what` completes "can't …".
-    pub async fn ask<T, F>(&self, what: &str, request: impl FnMut() -> F) -> Result<T>
+    /// Asks once: the host asks again. `what` completes "can't …".
+    pub async fn ask<T>(&self, what: &str, request: impl Future<Output = Result<T>>) -> Result<T> {
+        request.await.map_err(|error| error.during(format!("can't {what} in `{}`", self.service.place())))
+    }
+
+    /// Asks until there is an answer, for what the host can't ask again.
+    pub async fn insist<T, F>(&self, what: &str, request: impl FnMut() -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {
-        let result = self.retry.run(what, request).await;
-        result.map_err(|error| error.during(format!("can't {what} in `{}`", self.service.place())))
+        self.ask(what, self.retry.run(what, request)).await
     }
 
     pub async fn put(&self, key: &str, how: &How, bytes: Bytes) -> Result<windlass_plugin_api::Stored> {
@@ -154,7 +157,7 @@ impl<S: Service> Core<S> {
 
     pub async fn part(&self, key: &str, handle: &str, part: Part) -> Result<String> {
         let what = format!("store part {} of `{key}`", part.number);
-        self.ask(&what, || self.service.part(Begun { key, handle }, part.clone())).await
+        self.insist(&what, || self.service.part(Begun { key, handle }, part.clone())).await
     }
 
     pub async fn complete(
@@ -185,7 +188,7 @@ impl<S: Service> Core<S> {
             attempts += 1;
             request()
         };
-        let error = match self.ask(what, counted).await {
+        let error = match self.insist(what, counted).await {
             Ok(stored) => return Ok(stored),
             Err(error) => error,
         };
@@ -193,7 +196,7 @@ impl<S: Service> Core<S> {
         if !is_doubtful {
             return Err(error);
         }
-        match self.ask(what, || self.service.is_published(key, &how.mark)).await {
+        match self.insist(what, || self.service.is_published(key, &how.mark)).await {
             Ok(Some(stored)) => Ok(stored),
             Ok(None) | Err(_) => Err(error),
         }
@@ -201,14 +204,23 @@ impl<S: Service> Core<S> {
 
     pub async fn abort(&self, key: &str, handle: &str) -> Result<()> {
         let what = format!("remove the half upload of `{key}`");
-        match self.ask(&what, || self.service.abort(key, handle)).await {
+        match self.insist(&what, || self.service.abort(key, handle)).await {
             Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
             result => result,
         }
     }
 
+    /// Removes all half uploads of a key: those whose handle was lost on its way to us.
+    pub async fn abort_strays(&self, key: &str) -> Result<()> {
+        let found = self.ask("list half uploads", self.service.unfinished(key)).await?;
+        for stray in found.iter().filter(|stray| stray.key == key) {
+            self.abort(key, &stray.handle).await?;
+        }
+        Ok(())
+    }
+
     pub async fn stat(&self, key: &str) -> Result<Option<Object>> {
-        self.ask(&format!("look at `{key}`"), || self.service.stat(key)).await
+        self.ask(&format!("look at `{key}`"), self.service.stat(key)).await
     }
 
     /// One page. Asks on as long as all that came is excluded by `after`, so that a page that says there is more gets on.
@@ -242,7 +254,7 @@ impl<S: Service> Core<S> {
     ) -> Result<Listed> {
         let delimiter = what.delimiter.as_deref();
         let listing = Listing { prefix: &what.prefix, delimiter, after, limit, token };
-        self.ask("list", || self.service.list(&listing)).await
+        self.ask("list", self.service.list(&listing)).await
     }
 
     /// A page of a service whose order isn't ours: all of it is fetched, then cut.
@@ -271,7 +283,7 @@ impl<S: Service> Core<S> {
                 [key] => format!("delete `{key}`"),
                 several => format!("delete {} objects", several.len()),
             };
-            let told = self.ask(&what, || self.service.delete(&named)).await;
+            let told = self.ask(&what, self.service.delete(&named)).await;
             let told = told.unwrap_or_else(|error| vec![Err(error); named.len()]);
             for (at, fate) in batch.iter().zip(told) {
                 fates[*at] = Some(fate);

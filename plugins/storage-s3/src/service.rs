@@ -343,5 +343,5 @@ fn unquoted(tag: &str) -> String {
 }
 
 fn seconds(time: &str) -> Option<i64> {
-    Timestamp::parse_datetime_utc(time).ok().map(Timestamp::as_second)
+    time.parse().ok().map(Timestamp::as_second)
 }

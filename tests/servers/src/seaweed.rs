@@ -9,6 +9,9 @@ use crate::process::Launch;
 use crate::program::{escape, installed, venv};
 use crate::server::{At, Kind, Server, free_port};
 
+/// A policy as AWS writes it: objects can be created, and nothing else.
+const CREATE: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:PutObject","s3:AbortMultipartUpload"],"Resource":["arn:aws:s3:::*/*"]}]}"#;
+
 /// Keys of a user of the server.
 #[derive(Clone, Copy, Debug)]
 pub struct Keys {
@@ -104,18 +107,22 @@ impl Kind for Installation {
 
     fn prepare(&self, folder: &Path) {
         std::fs::create_dir(folder.join("data")).unwrap();
-        let user = |name: &str, keys: Keys, actions: &str| {
-            let Keys { id, secret } = keys;
+        let user = |name: &str, Keys { id, secret }: Keys, rights: &str| {
             format!(
-                r#"{{"name":"{name}","credentials":[{{"accessKey":"{id}","secretKey":"{secret}"}}],"actions":[{actions}]}}"#
+                r#"{{"name":"{name}","credentials":[{{"accessKey":"{id}","secretKey":"{secret}"}}],{rights}}}"#
             )
         };
         let users = [
-            user("admin", Seaweed::ADMIN, r#""Admin","Read","Write","List","Tagging""#),
-            user("creator", Seaweed::CREATOR, r#""s3:PutObject","s3:AbortMultipartUpload""#),
-            user("reader", Seaweed::READER, r#""Read","List""#),
+            user("admin", Seaweed::ADMIN, r#""actions":["Admin","Read","Write","List","Tagging"]"#),
+            user("creator", Seaweed::CREATOR, r#""policyNames":["create"]"#),
+            user("reader", Seaweed::READER, r#""actions":["Read","List"]"#),
         ];
-        std::fs::write(folder.join("s3.json"), format!(r#"{{"identities":[{}]}}"#, users.join(","))).unwrap();
+        let policy = CREATE.replace('"', "\\\"");
+        let config = format!(
+            r#"{{"identities":[{}],"policies":[{{"name":"create","content":"{policy}"}}]}}"#,
+            users.join(",")
+        );
+        std::fs::write(folder.join("s3.json"), config).unwrap();
     }
 
     fn launch(&self, at: At<'_>) -> Launch {
