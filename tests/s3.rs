@@ -60,7 +60,8 @@ fn a_backup_is_stored_listed_proved_and_restored() {
     assert!(told.contains("latency") && told.contains("clock"), "{told}");
     admin(&["backup", "shop"]).expect(0);
     let id = manifest(&sandbox);
-    let stored = server.object(BUCKET, &format!("acme/web1/shop/{id}/data.zst")).expect("not where it belongs");
+    let stored =
+        server.object(BUCKET, &format!("acme/web1/shop/{id}/data.zst")).expect("not where it belongs");
     assert!(stored.len() > 2 * 8 * 1024 * 1024, "{} bytes are no several parts", stored.len());
     assert_eq!(server.half_uploads(BUCKET), 0);
     admin(&["verify", "--full", "shop"]).expect(0);
@@ -108,7 +109,10 @@ fn wrong_keys_and_a_missing_bucket_are_told_at_once_with_what_to_do() {
     assert!(!ran.stderr.contains("hunter2") && !ran.stderr.contains("attempt"), "{}", ran.stderr);
     let elsewhere = storage(&server, "s3", "").replace(BUCKET, "nowhere");
     sandbox.config(&(elsewhere + &shop("")));
-    run(&sandbox, Seaweed::READER, &["verify", "shop"]).expect(2).says("NoSuchBucket").says("Create the bucket");
+    run(&sandbox, Seaweed::READER, &["verify", "shop"])
+        .expect(2)
+        .says("NoSuchBucket")
+        .says("Create the bucket");
 }
 
 #[test]
@@ -151,18 +155,17 @@ fn the_example_backs_up_with_a_key_that_can_only_create() {
     drop(database(&path, "wal", 100));
     let before = rows(&path);
     sandbox.config(&text.replace("/srv/shop/shop.db", path.to_str().unwrap()));
-    let at = |arguments: &[&str], names: [&str; 2], keys: Keys| {
+    let at = |arguments: &[&str], keys: Keys| {
         let mut command = sandbox.command(arguments);
-        command.env(names[0], keys.id).env(names[1], keys.secret).env("AWS_ENDPOINT_URL", server.endpoint());
-        Ran::of(command.output().unwrap())
+        command.env("AWS_ACCESS_KEY_ID", keys.id).env("AWS_SECRET_ACCESS_KEY", keys.secret);
+        Ran::of(command.env("AWS_ENDPOINT_URL", server.endpoint()).output().unwrap())
     };
-    at(&["backup"], ["BACKUP_KEY_ID", "BACKUP_KEY"], Seaweed::CREATOR).expect(0);
+    at(&["backup"], Seaweed::CREATOR).expect(0);
     let url = "s3://acme-backups/servers?region=eu-central-1";
-    let of_tools = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
-    let listed = at(&["list", "--storage", url, "--all-hosts"], of_tools, Seaweed::READER).expect(0);
+    let listed = at(&["list", "--storage", url, "--all-hosts"], Seaweed::READER).expect(0);
     assert_eq!(listed.stdout.matches("shop@").count(), 1, "{}", listed.stdout);
     fs::remove_file(&path).unwrap();
     let to = format!("sqlite:{}", path.display());
-    at(&["restore", "shop", "--storage", url, "--to", &to, "--yes"], of_tools, Seaweed::READER).expect(0);
+    at(&["restore", "shop", "--storage", url, "--to", &to, "--yes"], Seaweed::READER).expect(0);
     assert_eq!(rows(&path), before);
 }
