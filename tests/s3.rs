@@ -4,7 +4,9 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use common::{Ran, Sandbox, database, rows, until};
 use windlass_test_servers::{Keys, Seaweed};
@@ -168,4 +170,77 @@ fn the_example_backs_up_with_a_key_that_can_only_create() {
     let to = format!("sqlite:{}", path.display());
     at(&["restore", "shop", "--storage", url, "--to", &to, "--yes"], Seaweed::READER).expect(0);
     assert_eq!(rows(&path), before);
+}
+
+/// A service that answers each path with a text, and remembers the heads of all requests; whatever it doesn't know is
+/// not found.
+fn answering(answers: Vec<(&'static str, String)>) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let all = heads.clone();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut reader = BufReader::new(client.try_clone().unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                if reader.read_line(&mut head).unwrap_or(0) == 0 {
+                    break;
+                }
+            }
+            let answer = answers.iter().find(|(path, _)| head.split(' ').nth(1) == Some(path));
+            all.lock().unwrap().push(head.to_lowercase());
+            let (status, body) = answer.map_or((404, ""), |(_, body)| (200, body.as_str()));
+            let head =
+                format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let _ = client.write_all((head + body).as_bytes());
+        }
+    });
+    (port, heads)
+}
+
+#[test]
+fn keys_are_found_where_the_tools_of_aws_find_them() {
+    let (server, sandbox) = (server(), Sandbox::new());
+    let url = format!("s3://{BUCKET}/acme?preset=seaweedfs&endpoint={}", server.endpoint());
+    let Keys { id, secret } = Seaweed::READER;
+    let list = |environment: &[(&str, &str)], url: &str| {
+        let mut command = sandbox.command(&["list", "--all-hosts", "--storage", url]);
+        command.env("AWS_EC2_METADATA_DISABLED", "true").envs(environment.iter().copied());
+        Ran::of(command.output().unwrap())
+    };
+    list(&[], &url).expect(1).says("no access key").says("AWS_ACCESS_KEY_ID");
+
+    let credentials = format!("[acme]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
+    sandbox.write(".aws/credentials", &credentials);
+    list(&[("AWS_PROFILE", "acme")], &url).expect(0);
+    list(&[], &format!("{url}&profile=acme")).expect(0);
+    list(&[], &url).expect(1).says("no access key");
+
+    // Roles have a token, which the server doesn't know: what it would be asked is enough.
+    let (port, asked) = answering(Vec::new());
+    let nowhere = format!("s3://{BUCKET}/acme?endpoint=http://127.0.0.1:{port}");
+    let given = r#""AccessKeyId":"ASIAROLE","SecretAccessKey":"s","Token":"of-the-role","Expiration":"2099-01-01T00:00:00Z""#;
+    let role = format!(r#"{{"Code":"Success",{given}}}"#);
+    let (metadata, _) = answering(vec![
+        ("/task", role.clone()),
+        ("/latest/api/token", "token".to_owned()),
+        ("/latest/meta-data/iam/security-credentials/", "backup".to_owned()),
+        ("/latest/meta-data/iam/security-credentials/backup", role),
+    ]);
+    let (instance, task) =
+        (format!("http://127.0.0.1:{metadata}"), format!("http://127.0.0.1:{metadata}/task"));
+    for environment in [
+        [("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_CONTAINER_CREDENTIALS_FULL_URI", task.as_str())],
+        [("AWS_EC2_METADATA_DISABLED", "false"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", instance.as_str())],
+    ] {
+        asked.lock().unwrap().clear();
+        list(&environment, &nowhere);
+        let heads = asked.lock().unwrap().clone();
+        assert!(!heads.is_empty(), "{environment:?}: nothing was asked");
+        let is_role = |head: &String| {
+            head.contains("credential=asiarole/") && head.contains("x-amz-security-token: of-the-role")
+        };
+        assert!(heads.iter().all(is_role), "{environment:?}: {heads:?}");
+    }
 }
