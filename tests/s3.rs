@@ -95,10 +95,17 @@ fn a_key_that_can_only_create_is_enough_to_back_up() {
     let failing = "[source.bad]\nplugin = \"command\"\ndump_command = [\"sh\", \"-c\", \"head -c 30000000 /dev/zero; exit 3\"]\n\
                    [pipeline.bad]\nsource = \"bad\"\nstorage = [\"s3\"]\n";
     sandbox.config(&(storage(&server, "s3", "") + failing));
-    creator(&["backup", "bad"]).expect(1);
+    let ran = creator(&["backup", "bad"]).expect(1);
+    assert!(!ran.stderr.contains("stays for now"), "{}", ran.stderr);
     assert_eq!(server.half_uploads(BUCKET), 0, "a failed run left a half upload");
+    let good = failing.replace("exit 3", "exit 0");
+    sandbox.config(&(storage(&server, "s3", "") + &good));
+    let ran = creator(&["backup", "bad"]).expect(0);
+    assert!(!ran.stderr.contains("leftover"), "{}", ran.stderr);
+    sandbox.config(&(storage(&server, "s3", "") + failing));
+    creator(&["backup", "bad"]).expect(1);
     let listed = run(&sandbox, Seaweed::ADMIN, &["--json", "list", "bad"]);
-    assert!(!listed.stdout.contains("\"snapshot\""), "{}", listed.stdout);
+    assert_eq!(listed.stdout.matches("\"bad@").count(), 1, "{}", listed.stdout);
 }
 
 #[test]

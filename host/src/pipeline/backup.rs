@@ -81,7 +81,7 @@ fn snapshot(
         Ok(manifest) => manifest,
         Err(failure) => {
             outputs.abort();
-            if leftovers::withdraw(engine, &writing) {
+            if !outputs.is_shown() || leftovers::withdraw(engine, &writing) {
                 record.end();
             }
             return Err(failure);
