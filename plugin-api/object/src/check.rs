@@ -9,8 +9,8 @@ use bytes::Bytes;
 use windlass_plugin_api::{Error, ErrorKind, ListOptions, Result, StorageReport};
 
 use crate::chance::{random, random_word};
+use crate::core::Core;
 use crate::service::{How, Service};
-use crate::storage::Core;
 
 const PROBE_BYTES: usize = 1024 * 1024;
 

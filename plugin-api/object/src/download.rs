@@ -10,9 +10,9 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use windlass_plugin_api::{ByteRange, Context, Error, ErrorKind, Result};
 
+use crate::core::Core;
 use crate::runtime::{Cancel, Threads};
 use crate::service::{Received, Service, unavailable};
-use crate::storage::Core;
 
 /// Enough for every manifest; a reader that stops here has cost no more.
 const FIRST_BYTES: u64 = 1024 * 1024;

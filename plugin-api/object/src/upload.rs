@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 use windlass_plugin_api::{Context, CreateOptions, Error, Result, Stored, Upload};
 
 use crate::chance::random_word;
+use crate::core::{Core, kib};
 use crate::plan::Parts;
 use crate::runtime::{Cancel, Threads};
 use crate::service::{How, Part, Service};
-use crate::storage::{Core, kib};
 
 /// How long aborting may take once a run has failed. What is left then is told as a leftover.
 const TIDYING: Duration = Duration::from_secs(20);
@@ -135,7 +135,8 @@ impl<S: Service> ObjectUpload<S> {
     }
 
     fn finish_parts(&mut self) -> Result<()> {
-        let fits = self.size_bytes() <= self.core.limits.put_bytes;
+        let largest = self.core.limits.put_bytes;
+        let fits = largest > 0 && self.size_bytes() <= largest;
         if self.handle.is_none() && self.last_number == 0 && fits {
             return Ok(());
         }
