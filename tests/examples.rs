@@ -13,7 +13,7 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 10] = [
+const CONFIGS: [&str; 11] = [
     "command",
     "etcd",
     "everything",
@@ -21,6 +21,7 @@ const CONFIGS: [&str; 10] = [
     "gently",
     "optional-storage",
     "postgres",
+    "s3",
     "secrets",
     "sqlite",
     "two-storages",

@@ -82,7 +82,7 @@ fn snapshot(
     }
     // Of a good run only what it went on without.
     let spoilt = writing.fan.members.iter().filter(|member| failed || member.is_out());
-    record.end(leftovers::withdraw(engine, &writing.key, spoilt));
+    record.end(leftovers::withdraw(engine, &writing.key, spoilt, outputs.is_shown()));
     let manifest = result?;
     sequence::remember(engine, plan, sequence);
     Ok(told(&manifest, &writing, started))

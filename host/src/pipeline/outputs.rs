@@ -65,12 +65,14 @@ pub struct SnapshotOutputs {
     writing: Writing,
     streams: Mutex<Vec<Stream>>,
     closed: AtomicBool,
+    is_shown: AtomicBool,
 }
 
 impl SnapshotOutputs {
     /// No streams yet.
     pub fn new(writing: Writing) -> Self {
-        Self { writing, streams: Mutex::default(), closed: AtomicBool::new(false) }
+        let (closed, is_shown) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { writing, streams: Mutex::default(), closed, is_shown }
     }
 
     /// Opens an object that passes the filters, or none if `filtered` is false. The host's own objects are small.
@@ -166,6 +168,7 @@ impl SnapshotOutputs {
 
     /// Publishes every finished object, in every storage; first in those that the run can't do without.
     pub fn publish(&self) -> Result<()> {
+        self.is_shown.store(true, Ordering::Release);
         for stream in self.lock().iter() {
             for is_required in [true, false] {
                 for berth in stream.berths.iter().filter(|berth| berth.member.is_required() == is_required) {
@@ -175,6 +178,11 @@ impl SnapshotOutputs {
             }
         }
         Ok(())
+    }
+
+    /// Whether anything may be visible. Where nothing is, a failed run needs no right to list or to delete.
+    pub fn is_shown(&self) -> bool {
+        self.is_shown.load(Ordering::Acquire)
     }
 
     /// Aborts every upload that isn't published.

@@ -1,5 +1,7 @@
 //! The number that orders the snapshots of a pipeline, also when a clock goes back.
 
+use windlass_plugin_api::ErrorKind;
+
 use super::fan::Fan;
 use super::plan::{Chosen, Engine, Plan};
 use crate::catalog::Catalog;
@@ -17,8 +19,16 @@ pub fn next(engine: &Engine, plan: &Plan, fan: &Fan) -> Outcome<u64> {
     let found = fan.each(move |open, cx| {
         let catalog = Catalog::new(open.storage.as_ref(), &cx);
         let found = match remembered {
-            Some(_) => catalog.newest_by_id(&host, &pipeline)?,
-            None => catalog.snapshots(&host, &pipeline)?,
+            Some(_) => catalog.newest_by_id(&host, &pipeline),
+            None => catalog.snapshots(&host, &pipeline),
+        };
+        let found = match found {
+            // A key that can only create is enough for a backup.
+            Err(error) if error.kind == ErrorKind::Denied => {
+                tracing::info!(%error, "the sequence goes on from what this machine remembers");
+                Vec::new()
+            }
+            found => found?,
         };
         let sequences = found.iter().filter_map(|found| found.manifest.as_ref().ok()).map(|m| m.sequence);
         Ok(sequences.max().unwrap_or(0))

@@ -21,6 +21,7 @@ mod postgres;
 mod process;
 mod program;
 mod redis;
+mod seaweed;
 mod server;
 
 pub use etcd::Etcd;
@@ -28,3 +29,4 @@ pub use mariadb::MariaDb;
 pub use mongo::Mongo;
 pub use postgres::Postgres;
 pub use redis::{Redis, Valkey};
+pub use seaweed::{Keys, Seaweed};
