@@ -22,9 +22,11 @@ mod process;
 mod program;
 mod redis;
 mod server;
+mod sshd;
 
 pub use etcd::Etcd;
 pub use mariadb::MariaDb;
 pub use mongo::Mongo;
 pub use postgres::Postgres;
 pub use redis::{Redis, Valkey};
+pub use sshd::Sshd;

@@ -1,0 +1,193 @@
+//! OpenSSH's server, for SFTP. It signs in the user who runs the tests, by a key that is made for it.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::process::{Launch, clean};
+use crate::program::{find, run};
+use crate::server::{At, Kind, Server};
+
+/// An OpenSSH server with SFTP, and a folder for what is stored. No password is taken.
+pub struct Sshd {
+    server: Server<Installation>,
+}
+
+struct Installation {
+    /// Lines of `sshd_config`.
+    lines: Vec<String>,
+    /// What it is run by: the shell's words before `exec sshd`.
+    before: String,
+}
+
+impl Sshd {
+    /// Starts one.
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with lines of `sshd_config`, which go before its own and so win. `{dir}` in them stands for its folder.
+    #[track_caller]
+    pub fn start_with(lines: &[&str]) -> Self {
+        Self::start_behind("", lines)
+    }
+
+    /// As [`start_with`](Self::start_with), in a shell that first runs `before`, with `{dir}` for its folder.
+    #[track_caller]
+    pub fn start_behind(before: &str, lines: &[&str]) -> Self {
+        let lines = lines.iter().map(|&line| line.to_owned()).collect();
+        Self { server: Server::start(Installation { lines, before: before.to_owned() }) }
+    }
+
+    /// Its address.
+    pub fn host(&self) -> &str {
+        "127.0.0.1"
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.server.at().port
+    }
+
+    /// The user to sign in as.
+    pub fn user(&self) -> String {
+        run(clean("id", self.dir()).arg("-un"), "")
+    }
+
+    /// Its folder, with `authorized_keys` and the keys in it.
+    pub fn dir(&self) -> &Path {
+        self.server.at().folder
+    }
+
+    /// An empty folder for what is stored.
+    pub fn data(&self) -> PathBuf {
+        self.dir().join("data")
+    }
+
+    /// The private key that signs in; its public half is `.pub`.
+    pub fn key_file(&self) -> PathBuf {
+        self.dir().join("id")
+    }
+
+    /// One of its public keys: `ed25519`, `rsa` or `ecdsa`.
+    pub fn host_key(&self, kind: &str) -> String {
+        let line = fs::read_to_string(self.dir().join(format!("host_{kind}.pub"))).unwrap();
+        line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+    }
+
+    /// A file that says of its keys what `ssh-keyscan` would.
+    pub fn known_hosts(&self) -> PathBuf {
+        let file = self.dir().join("known_hosts");
+        let line = format!("[127.0.0.1]:{} {}\n", self.port(), self.host_key("ed25519"));
+        fs::write(&file, line).unwrap();
+        file
+    }
+
+    /// The address of the folder for what is stored.
+    pub fn url(&self) -> String {
+        format!("sftp://{}@{}:{}{}", self.user(), self.host(), self.port(), self.data().display())
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        self.server.log()
+    }
+
+    /// Ends it at once, and starts it with the same keys and port.
+    #[track_caller]
+    pub fn restart(&self) {
+        self.server.restart();
+    }
+
+    /// Ends it at once, and all its connections.
+    pub fn stop(&self) {
+        self.server.stop();
+    }
+
+    /// Its connections: a process each.
+    pub fn connections(&self) -> Vec<u32> {
+        let listener = self.server.pid();
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        pids.filter(|pid| parent(*pid) == Some(listener)).collect()
+    }
+
+    /// Ends all connections at once; the server goes on. How many there were.
+    pub fn cut(&self) -> usize {
+        let pids = self.connections();
+        for pid in &pids {
+            let pid = i32::try_from(*pid).ok().and_then(Pid::from_raw).unwrap();
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        pids.len()
+    }
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let (state, rest) = rest.split_once(' ')?;
+    (state != "Z").then(|| rest.split(' ').next()?.parse().ok()).flatten()
+}
+
+impl Kind for Installation {
+    fn name(&self) -> String {
+        "sshd".to_owned()
+    }
+
+    fn prepare(&self, folder: &Path) {
+        fs::create_dir(folder.join("data")).unwrap();
+        for (name, kind) in
+            [("host_ed25519", "ed25519"), ("host_ecdsa", "ecdsa"), ("host_rsa", "rsa"), ("id", "ed25519")]
+        {
+            run(
+                clean(find("ssh-keygen"), folder)
+                    .args(["-q", "-N", "", "-t", kind, "-b", bits, "-f"])
+                    .arg(folder.join(name)),
+                "",
+            );
+        }
+        fs::copy(folder.join("id.pub"), folder.join("authorized_keys")).unwrap();
+    }
+
+    fn launch(&self, at: At<'_>) -> Launch {
+        let folder = at.folder.to_str().unwrap();
+        let own = format!(
+            "Port {}\nListenAddress 127.0.0.1\nHostKey {folder}/host_ed25519\nHostKey {folder}/host_ecdsa\n\
+             HostKey {folder}/host_rsa\nAuthorizedKeysFile {folder}/authorized_keys\nPidFile none\nUsePAM no\n\
+             StrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n\
+             MaxStartups 100\nLogLevel VERBOSE\nVersionAddendum {}\nSubsystem sftp internal-sftp\n",
+            at.port,
+            token(at.folder)
+        );
+        let lines = self.lines.iter().map(|line| line.replace("{dir}", folder) + "\n").collect::<String>();
+        fs::write(at.folder.join("sshd_config"), lines + &own).unwrap();
+        // As root it wants this folder, which the service would make.
+        let before = format!("mkdir -p /run/sshd 2>/dev/null; {}", self.before.replace("{dir}", folder));
+        let sshd = find("sshd");
+        let start = format!("{before}\nexec '{}' -D -e -f '{folder}/sshd_config'", sshd.display());
+        let argv = ["sh", "-c", &start].map(str::to_owned).to_vec();
+        Launch { argv, env: Vec::new(), signal: "KILL" }
+    }
+
+    /// Its greeting holds the name of its folder.
+    fn answers(&self, at: At<'_>, _pid: u32) -> bool {
+        let greeting = || {
+            let connection = TcpStream::connect(("127.0.0.1", at.port))?;
+            connection.set_read_timeout(Some(Duration::from_secs(10)))?;
+            let mut line = String::new();
+            BufReader::new(connection).read_line(&mut line)?;
+            Ok::<_, std::io::Error>(line)
+        };
+        greeting().is_ok_and(|line| line.contains(&token(at.folder)))
+    }
+}
+
+fn token(folder: &Path) -> String {
+    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
