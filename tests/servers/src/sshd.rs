@@ -74,7 +74,7 @@ impl Sshd {
         self.dir().join("id")
     }
 
-    /// One of its public keys: `ed25519`, `rsa` or `ecdsa`.
+    /// One of its public keys: `ed25519` or `ecdsa`.
     pub fn host_key(&self, kind: &str) -> String {
         let line = fs::read_to_string(self.dir().join(format!("host_{kind}.pub"))).unwrap();
         line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
@@ -91,6 +91,17 @@ impl Sshd {
     /// The address of the folder for what is stored.
     pub fn url(&self) -> String {
         format!("sftp://{}@{}:{}{}", self.user(), self.host(), self.port(), self.data().display())
+    }
+
+    /// Makes another private key, `kind` as `ssh-keygen -t` has it, and lets it sign in. An empty passphrase is none.
+    #[track_caller]
+    pub fn add_key(&self, name: &str, kind: &str, passphrase: &str) -> PathBuf {
+        let file = self.dir().join(name);
+        make_key(self.dir(), &file, kind, passphrase);
+        let public = fs::read_to_string(file.with_extension("pub")).unwrap();
+        let list = self.dir().join("authorized_keys");
+        fs::write(&list, fs::read_to_string(&list).unwrap() + &public).unwrap();
+        file
     }
 
     /// What it logged so far.
@@ -128,6 +139,10 @@ impl Sshd {
     }
 }
 
+fn make_key(home: &Path, file: &Path, kind: &str, passphrase: &str) {
+    run(clean(find("ssh-keygen"), home).args(["-q", "-N", passphrase, "-t", kind, "-f"]).arg(file), "");
+}
+
 fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, rest) = stat.rsplit_once(") ")?;
@@ -142,15 +157,8 @@ impl Kind for Installation {
 
     fn prepare(&self, folder: &Path) {
         fs::create_dir(folder.join("data")).unwrap();
-        for (name, kind) in
-            [("host_ed25519", "ed25519"), ("host_ecdsa", "ecdsa"), ("host_rsa", "rsa"), ("id", "ed25519")]
-        {
-            run(
-                clean(find("ssh-keygen"), folder)
-                    .args(["-q", "-N", "", "-t", kind, "-b", bits, "-f"])
-                    .arg(folder.join(name)),
-                "",
-            );
+        for (name, kind) in [("host_ed25519", "ed25519"), ("host_ecdsa", "ecdsa"), ("id", "ed25519")] {
+            make_key(folder, &folder.join(name), kind, "");
         }
         fs::copy(folder.join("id.pub"), folder.join("authorized_keys")).unwrap();
     }
@@ -159,7 +167,7 @@ impl Kind for Installation {
         let folder = at.folder.to_str().unwrap();
         let own = format!(
             "Port {}\nListenAddress 127.0.0.1\nHostKey {folder}/host_ed25519\nHostKey {folder}/host_ecdsa\n\
-             HostKey {folder}/host_rsa\nAuthorizedKeysFile {folder}/authorized_keys\nPidFile none\nUsePAM no\n\
+             AuthorizedKeysFile {folder}/authorized_keys\nPidFile none\nUsePAM no\n\
              StrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n\
              MaxStartups 100\nLogLevel VERBOSE\nVersionAddendum {}\nSubsystem sftp internal-sftp\n",
             at.port,
