@@ -20,8 +20,8 @@ pub struct Sshd {
 struct Installation {
     /// Lines of `sshd_config`.
     lines: Vec<String>,
-    /// What it is run by: the shell's words before `exec sshd`.
-    before: String,
+    /// The command that runs it, where it isn't run by itself.
+    around: Vec<String>,
 }
 
 impl Sshd {
@@ -34,14 +34,16 @@ impl Sshd {
     /// Starts one with lines of `sshd_config`, which go before its own and so win. `{dir}` in them stands for its folder.
     #[track_caller]
     pub fn start_with(lines: &[&str]) -> Self {
-        Self::start_behind("", lines)
+        Self::start_in(&[], lines)
     }
 
-    /// As [`start_with`](Self::start_with), in a shell that first runs `before`, with `{dir}` for its folder.
+    /// As [`start_with`](Self::start_with), by the command `around`, whose last arguments are the server's command. In it too
+    /// `{dir}` stands for its folder.
     #[track_caller]
-    pub fn start_behind(before: &str, lines: &[&str]) -> Self {
-        let lines = lines.iter().map(|&line| line.to_owned()).collect();
-        Self { server: Server::start(Installation { lines, before: before.to_owned() }) }
+    pub fn start_in(around: &[&str], lines: &[&str]) -> Self {
+        let [around, lines] =
+            [around, lines].map(|words| words.iter().map(|&word| word.to_owned()).collect());
+        Self { server: Server::start(Installation { lines, around }) }
     }
 
     /// Its address.
@@ -122,10 +124,14 @@ impl Sshd {
 
     /// Its connections: a process each.
     pub fn connections(&self) -> Vec<u32> {
-        let listener = self.server.pid();
+        self.below(self.server.pid())
+    }
+
+    /// The processes that a process has started.
+    pub fn below(&self, pid: u32) -> Vec<u32> {
         let entries = fs::read_dir("/proc").unwrap().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        pids.filter(|pid| parent(*pid) == Some(listener)).collect()
+        pids.filter(|child| parent(*child) == Some(pid)).collect()
     }
 
     /// Ends all connections at once; the server goes on. How many there were.
@@ -176,10 +182,12 @@ impl Kind for Installation {
         let lines = self.lines.iter().map(|line| line.replace("{dir}", folder) + "\n").collect::<String>();
         fs::write(at.folder.join("sshd_config"), lines + &own).unwrap();
         // As root it wants this folder, which the service would make.
-        let before = format!("mkdir -p /run/sshd 2>/dev/null; {}", self.before.replace("{dir}", folder));
-        let sshd = find("sshd");
-        let start = format!("{before}\nexec '{}' -D -e -f '{folder}/sshd_config'", sshd.display());
-        let argv = ["sh", "-c", &start].map(str::to_owned).to_vec();
+        let start = format!(
+            "mkdir -p /run/sshd 2>/dev/null; exec '{}' -D -e -f '{folder}/sshd_config'",
+            find("sshd").display()
+        );
+        let around = self.around.iter().map(|word| word.replace("{dir}", folder));
+        let argv = around.chain(["sh", "-c", &start].map(str::to_owned)).collect();
         Launch { argv, env: Vec::new(), signal: "KILL" }
     }
 
