@@ -9,7 +9,7 @@ use crate::options::{File, Options, wrong};
 pub(crate) fn merge(url: &str, options: &mut Options) -> Result<()> {
     let rest = strip_scheme(url).ok_or_else(unclear)?;
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (authority, path) = rest.split_once('/').map_or((rest, None), |(server, path)| (server, Some(path)));
     let (user, server) =
         authority.rsplit_once('@').map_or((None, authority), |(user, rest)| (Some(user), rest));
     let (host, port) = host_and_port(server)?;
@@ -26,7 +26,7 @@ pub(crate) fn merge(url: &str, options: &mut Options) -> Result<()> {
             set("password", &mut options.password, Secret::of(decoded(password)?))?;
         }
     }
-    if !path.is_empty() {
+    if let Some(path) = path {
         let path = decoded(path)?;
         let path = path.strip_prefix("~/").map_or_else(|| format!("/{path}"), str::to_owned);
         set("path", &mut options.path, path)?;

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::thread;
 
 use serde_json::json;
-use windlass_plugin_api::{Error, ErrorKind, ListOptions, Storage, Upload};
+use windlass_plugin_api::{Error, ErrorKind, ListOptions, Storage};
 use windlass_test_servers::Sshd;
 use windlass_testkit::TestHost;
 use windlass_testkit::noise::{Noise, noise};

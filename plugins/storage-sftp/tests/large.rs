@@ -4,7 +4,7 @@ mod common;
 
 use std::io::{self, Read, Write};
 
-use windlass_plugin_api::{Storage, Upload};
+use windlass_plugin_api::Storage;
 use windlass_test_servers::Sshd;
 use windlass_testkit::codec::peaks_below;
 use windlass_testkit::noise::Noise;

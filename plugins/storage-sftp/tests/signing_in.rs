@@ -12,7 +12,7 @@ use windlass_storage_sftp::Sftp;
 use windlass_test_servers::{RcloneSftp, Sshd};
 use windlass_testkit::TestHost;
 
-use common::{cx, get, made, options, put, refused, with};
+use common::{cx, made, options, put, refused, with};
 
 const PASSPHRASE: &str = "pass-Geheim-77a1";
 const WRONG: &str = "wrong-Geheim-c0de";
@@ -163,20 +163,16 @@ fn a_password_is_enough_and_a_wrong_one_is_told_and_not_shown() {
 fn the_keys_of_an_agent_sign_in() {
     if let Ok(given) = std::env::var("WINDLASS_TEST_OPTIONS") {
         let options: Value = serde_json::from_str(&given).unwrap();
-        put(&made(options.clone()), "agent").unwrap();
-        assert_eq!(get(&made(options.clone()), "agent").unwrap(), "bytes");
-        // Only the key of this public half.
-        let public = options["public"].as_str();
-        assert!(public.is_none());
+        assert_eq!(made(options).stat(&cx(), "a").unwrap(), None);
         return;
     }
     let server = Sshd::start();
     let agent = Agent::start(&server);
     agent.add(&server.add_key("first", "rsa", ""));
-    let public = server.key_file().with_extension("pub");
+    let (public, socket) = (server.key_file().with_extension("pub"), agent.socket.clone());
     let runs = |options: &Value| {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "the_keys_of_an_agent_sign_in"]).env("SSH_AUTH_SOCK", &agent.socket);
+        command.args(["--exact", "the_keys_of_an_agent_sign_in"]).env("SSH_AUTH_SOCK", &socket);
         let output = command.env("WINDLASS_TEST_OPTIONS", options.to_string()).output().unwrap();
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
         (output.status.success() && told.contains("1 passed"), told)
@@ -191,9 +187,10 @@ fn the_keys_of_an_agent_sign_in() {
     agent.add(&server.key_file());
     let (is_in, told) = runs(&of_public);
     assert!(is_in, "{told}");
-    // An agent that is gone.
+    // An agent that is gone is told as such.
     drop(agent);
-    let _ = cx();
+    let (is_in, told) = runs(&of_agent);
+    assert!(!is_in && told.contains("can't ask the agent") && told.contains("SSH_AUTH_SOCK"), "{told}");
 }
 
 struct Agent {

@@ -80,8 +80,8 @@ impl Kind for Installation {
         let (folder, address) = (at.folder.to_str().unwrap(), format!("127.0.0.1:{}", at.port));
         let (data, key) = (format!("{folder}/data"), format!("{folder}/host"));
         let arguments = [
-            ["serve", "sftp", "--addr", &address, "--key", &key, "--dir-cache-time", "0s"],
-            ["--config", "/dev/null", "--user", USER, "--vfs-cache-mode", "off", "-v", &data],
+            ["serve", "sftp", "--addr", &address, "--key", &key],
+            ["--config", "/dev/null", "--user", USER, "-v", &data],
         ];
         let argv = arguments.concat().into_iter().map(str::to_owned);
         Launch {

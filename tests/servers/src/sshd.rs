@@ -114,11 +114,14 @@ impl Sshd {
     /// Ends it at once, and starts it with the same keys and port.
     #[track_caller]
     pub fn restart(&self) {
+        self.server.stop();
         self.server.restart();
     }
 
     /// Ends it at once, and all its connections.
     pub fn stop(&self) {
+        // They are sessions of their own, which the end of the server doesn't touch.
+        self.cut();
         self.server.stop();
     }
 

@@ -109,7 +109,9 @@ impl Trust {
     ) -> Result<()> {
         let is_it = |known: &PublicKey| known.key_data() == key.key_data();
         if revoked.iter().any(is_it) {
-            return Err(self.refused(key, "is revoked by `@revoked` in `known_hosts`"));
+            return Err(self
+                .refused(key, "is revoked by `@revoked` in `known_hosts`")
+                .hint("Ask the server's administrator for its new key."));
         }
         if good.iter().any(|line| is_it(&line.key)) {
             return Ok(());
