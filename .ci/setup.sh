@@ -14,8 +14,9 @@ test_servers=(
     redis-server:redis-server
     etcd:etcd-server
     etcdctl:etcd-client
+    /usr/sbin/sshd:openssh-server
 )
-services=(postgresql mariadb redis-server etcd)
+services=(postgresql mariadb redis-server etcd ssh)
 bench_tools=(pigz:pigz age:age gpg:gnupg xz:xz-utils python3:python3)
 
 main() {

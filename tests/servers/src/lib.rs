@@ -1,4 +1,4 @@
-//! Real database servers for the tests.
+//! Real servers for the tests: of databases, and of what backups are stored on.
 //!
 //! Each is started for one test, on a free port of the loopback address and with a temporary data folder, and is gone
 //! with its folder when the value is dropped, or when the test process dies, however it dies. A server of the machine
@@ -20,13 +20,17 @@ mod mongo;
 mod postgres;
 mod process;
 mod program;
+mod rclone;
 mod redis;
 mod seaweed;
 mod server;
+mod sshd;
 
 pub use etcd::Etcd;
 pub use mariadb::MariaDb;
 pub use mongo::Mongo;
 pub use postgres::Postgres;
+pub use rclone::RcloneSftp;
 pub use redis::{Redis, Valkey};
 pub use seaweed::{Keys, Seaweed};
+pub use sshd::Sshd;
