@@ -123,6 +123,17 @@ fn a_service_out_of_reach_is_unavailable_and_the_host_may_try_again() {
 }
 
 #[test]
+fn a_service_that_never_answers_is_given_up() {
+    let (room, host) = (Room::new(), Room::new().host());
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let mut options = room.options_at(&format!("http://{}", silent.local_addr().unwrap()));
+    options["timeout"] = 1.into();
+    let storage = storage(options, &host);
+    let error = storage.stat(&host.context(), "a").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TimedOut, "{error}");
+}
+
+#[test]
 fn the_region_that_the_service_names_is_used_from_then_on() {
     let (room, host) = (Room::new(), Room::new().host());
     put(&room, "a", b"bytes");
