@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use windlass_plugin_api::{Contents, Probe, Source};
 
 use super::describe::{describe, write_own};
-use super::fan::Fan;
+use super::fan::{Fan, Member};
 use super::leftovers::{self, Record};
 use super::outputs::{SnapshotOutputs, Writing};
 use super::plan::{Engine, Opened, Plan};
@@ -80,9 +80,10 @@ fn snapshot(
         outputs.abort();
         writing.fan.abort();
     }
-    // Of a good run only what it went on without.
-    let spoilt = writing.fan.members.iter().filter(|member| failed || member.is_out());
-    record.end(leftovers::withdraw(engine, &writing.key, spoilt, outputs.is_shown()));
+    // Of a good run only what it went on without. Where nothing was shown, aborting was all: no right to list is needed.
+    let failed = |member: &Arc<Member>| failed && (outputs.is_shown() || !member.is_required());
+    let spoilt = writing.fan.members.iter().filter(|member| failed(member) || member.is_out());
+    record.end(leftovers::withdraw(engine, &writing.key, spoilt));
     let manifest = result?;
     sequence::remember(engine, plan, sequence);
     Ok(told(&manifest, &writing, started))

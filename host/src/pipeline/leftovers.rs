@@ -233,12 +233,10 @@ pub fn withdraw<'a>(
     engine: &Engine,
     key: &SnapshotKey,
     members: impl Iterator<Item = &'a Arc<Member>>,
-    is_shown: bool,
 ) -> Vec<String> {
     let cx = engine.context(key.id.as_str(), &Cancel::new());
     let mut unclean = Vec::new();
-    // Where nothing was shown, a storage that the run waited for has aborted all that was begun: that needs no right to list.
-    for member in members.filter(|member| member.may_hold() && (is_shown || !member.is_required())) {
+    for member in members.filter(|member| member.may_hold()) {
         let (own, cx) = (key.clone(), cx.clone());
         let by_itself = !member.is_required();
         let work = move |open: OpenStorage| {

@@ -166,6 +166,11 @@ impl SnapshotOutputs {
         self.lock().iter().map(Stream::record).collect()
     }
 
+    /// Whether anything may be visible. Where nothing is, a failed run needs no right to list or to delete.
+    pub fn is_shown(&self) -> bool {
+        self.is_shown.load(Ordering::Acquire)
+    }
+
     /// Publishes every finished object, in every storage; first in those that the run can't do without.
     pub fn publish(&self) -> Result<()> {
         self.is_shown.store(true, Ordering::Release);
@@ -178,11 +183,6 @@ impl SnapshotOutputs {
             }
         }
         Ok(())
-    }
-
-    /// Whether anything may be visible. Where nothing is, a failed run needs no right to list or to delete.
-    pub fn is_shown(&self) -> bool {
-        self.is_shown.load(Ordering::Acquire)
     }
 
     /// Aborts every upload that isn't published.

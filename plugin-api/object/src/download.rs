@@ -17,6 +17,9 @@ use crate::service::{Received, Service, unavailable};
 /// Enough for every manifest; a reader that stops here has cost no more.
 const FIRST_BYTES: u64 = 1024 * 1024;
 
+/// The others: large enough for the line, small enough for several in memory.
+const RANGE_BYTES: u64 = 4 * 1024 * 1024;
+
 /// Reads one object, or a part of it.
 pub(crate) struct ObjectReader<S: Service> {
     core: Arc<Core<S>>,
@@ -79,7 +82,7 @@ impl<S: Service> ObjectReader<S> {
         let handle = self.threads.handle()?;
         while self.ahead.len() < self.width && self.next < self.end {
             let (core, key, version) = (self.core.clone(), self.key.clone(), self.version.clone());
-            let length = core.settings.part_bytes.min(self.end - self.next);
+            let length = RANGE_BYTES.min(self.end - self.next);
             let from = self.next;
             self.next += length;
             self.ahead.push_back(
