@@ -5,18 +5,22 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod by_hand;
+pub mod fan;
 pub mod filters;
+pub mod gpg;
 pub mod misbehaving;
 pub mod shop;
 pub mod skew;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+#[allow(unused_imports, reason = "each test file uses its own part")]
+pub use windlass_testkit::until;
 
 /// A folder, and the binary run in it.
 pub struct Sandbox {
@@ -113,6 +117,27 @@ impl Sandbox {
         found
     }
 
+    /// Runs a command in `folder`, on a terminal of its own, where `typed` is typed. Its standard error comes on standard output.
+    pub fn on_terminal(&self, folder: &Path, command: &str, typed: &str) -> Ran {
+        let mut child = Command::new("script")
+            .args(["-q", "-e", "-c", command, "/dev/null"])
+            .current_dir(folder)
+            .env("HOME", self.path(""))
+            .env("WINDLASS_HOST", "web1")
+            .env("TERM", "xterm")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("`script` (Debian: bsdutils) is needed");
+        // The end of input would hang the terminal up, so it stays open until the program has ended.
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(typed.as_bytes()).unwrap();
+        let ran = Ran::of(child.wait_with_output().unwrap());
+        drop(stdin);
+        ran
+    }
+
     /// The object `name` of the newest snapshot of `pipeline` in the folder `store`.
     pub fn object(&self, pipeline: &str, name: &str) -> PathBuf {
         let mut ids: Vec<PathBuf> = fs::read_dir(self.path("store/web1").join(pipeline))
@@ -197,16 +222,6 @@ pub fn binary() -> &'static str {
 /// The repository's root.
 pub fn repo() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-}
-
-/// Waits until `condition` holds, for what no event tells; fails if it doesn't within a minute.
-#[track_caller]
-pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
-    while !condition() {
-        assert!(Instant::now() < end, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// A database with `rows` rows of a kilobyte; the journal mode as given (`wal`, `delete`).

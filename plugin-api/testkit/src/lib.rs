@@ -4,8 +4,9 @@
 //!   test's own process: a file of a few lines proves what every plugin must stand.
 //! - [`Memory`] is the reference storage; [`Faulty`] makes any storage fail on request.
 //! - [`codec`] is for filters: the codec's own program on the other side, and the peak of memory.
-//! - [`host`], [`streams`] and [`noise`] are what the suites are built of, for a plugin's own tests: a host whose run can be
-//!   cancelled, places to back up to and to restore from that fail where they are told to, and bytes that don't compress.
+//! - [`host`], [`streams`], [`noise`] and [`until`] are what the suites are built of, for a plugin's own tests: a host whose run
+//!   can be cancelled, places to back up to and to restore from that fail where they are told to, bytes that don't compress,
+//!   and waiting without sleeping.
 //!
 //! The crate is a test dependency only: no plugin and no host links it.
 
@@ -21,6 +22,7 @@ pub mod notifier;
 pub mod source;
 pub mod storage;
 pub mod streams;
+pub mod wait;
 
 pub use faulty::{Failure, Faulty, Operation};
 pub use host::TestHost;
@@ -28,6 +30,7 @@ pub use memory::Memory;
 pub use notifier::NotifierFixture;
 pub use source::SourceFixture;
 pub use storage::StorageFixture;
+pub use wait::until;
 
 #[doc(hidden)]
 pub use serde_json::Value as __Value;

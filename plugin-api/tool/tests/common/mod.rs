@@ -5,9 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use windlass_plugin_api::{Context, Error, Progress, Result, Services, Storage};
+#[allow(unused_imports, reason = "each test file uses its own part")]
+pub use windlass_testkit::until;
 use windlass_tool::Tool;
 
 /// `sh -c script`.
@@ -63,15 +64,6 @@ impl Services for RunState {
     }
     fn run(&self) -> String {
         "20260101T000000Z-test".to_owned()
-    }
-}
-
-/// Waits until `ready`, and fails after 20 s. For what happens in another process, which can't tell us.
-pub fn until(what: &str, mut ready: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !ready() {
-        assert!(start.elapsed() < Duration::from_secs(20), "still not: {what}");
-        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

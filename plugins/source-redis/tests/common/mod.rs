@@ -5,7 +5,6 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use windlass_plugin_api::{
@@ -15,6 +14,8 @@ use windlass_plugin_api::{
 use windlass_source_redis::{FORMAT, Options, Redis};
 use windlass_test_servers::{Redis as Server, Valkey};
 use windlass_testkit::streams::{MemoryInputs, MemoryOutputs};
+#[allow(unused_imports, reason = "each test file uses its own part")]
+pub use windlass_testkit::until;
 use windlass_testkit::{SourceFixture, TestHost};
 
 /// The password of the fixture's servers.
@@ -331,16 +332,6 @@ pub fn assert_same(got: &str, wanted: &str) {
     };
     if got != wanted {
         panic!("got {:#?}\nwanted {:#?}", not_in(wanted, got), not_in(got, wanted));
-    }
-}
-
-/// Waits until `condition` holds, for what no event tells; fails if it doesn't within half a minute.
-#[track_caller]
-pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
-    while !condition() {
-        assert!(Instant::now() < end, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
