@@ -45,7 +45,6 @@ impl Writing {
 
     /// Takes as much of `bytes` as fits into the next request; whether that is whole now.
     pub fn take(&mut self, bytes: &[u8]) -> (usize, bool) {
-        // The whole of it only for what doesn't fit into a small one: most objects are small.
         let count = bytes.len().min(self.request_bytes - self.held.len());
         self.held.extend_from_slice(&bytes[..count]);
         (count, self.held.len() == self.request_bytes)

@@ -250,7 +250,7 @@ impl Drop for Half {
         if name.is_none() && !is_last {
             return;
         }
-        // Above 0.5 s only where the connection is gone: then a new one is tried, for what is left takes room.
+        // Where the connection is gone a new one is tried: what is left takes room.
         self.folder.link.tidy(async {
             if name.is_some() && !self.is_finished {
                 self.connection.sftp.forget(self.writing.handle()).await;
