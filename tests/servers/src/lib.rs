@@ -13,8 +13,12 @@
 //! A server that isn't installed is a failed test that says how to install it, never a skipped one. What was
 //! committed outlasts `stop` and `restart`, but not the machine: the servers don't wait for the disk.
 
+mod azurite;
+mod dav;
 mod etcd;
+mod fake_gcs;
 mod folder;
+mod http;
 mod mariadb;
 mod mongo;
 mod postgres;
@@ -24,7 +28,10 @@ mod redis;
 mod seaweed;
 mod server;
 
+pub use azurite::Azurite;
+pub use dav::Dav;
 pub use etcd::Etcd;
+pub use fake_gcs::FakeGcs;
 pub use mariadb::MariaDb;
 pub use mongo::Mongo;
 pub use postgres::Postgres;
