@@ -15,6 +15,7 @@
 
 mod azurite;
 mod dav;
+mod double;
 mod etcd;
 mod fake_gcs;
 mod folder;
@@ -30,6 +31,7 @@ mod server;
 
 pub use azurite::Azurite;
 pub use dav::Dav;
+pub use double::{Asked, Double, Said};
 pub use etcd::Etcd;
 pub use fake_gcs::FakeGcs;
 pub use mariadb::MariaDb;
