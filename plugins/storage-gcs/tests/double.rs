@@ -1,79 +1,24 @@
 //! What the emulator doesn't judge, against a double that answers as the service's documentation says: tokens, preconditions
 //! of sessions, sessions that keep less than was sent, checksums.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use serde_json::json;
 use windlass_plugin_api::{Context, CreateOptions, ErrorKind, Plugin, Storage, Upload};
 use windlass_storage_gcs::Gcs;
+use windlass_test_servers::{Double, Said};
 use windlass_testkit::TestHost;
 
 const MIB: usize = 1024 * 1024;
 
-struct Request {
-    method: String,
-    path: String,
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
-}
-
-/// Status, headers, body.
-type Answer = (u16, Vec<(&'static str, String)>, String);
-
-/// A service on a port of its own that answers by `answer`; it ends with the process.
-fn serve(answer: impl Fn(&Request, &str) -> Answer + Send + Sync + 'static) -> String {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let (answer, place) = (Arc::new(answer), endpoint.clone());
-    thread::spawn(move || {
-        for connection in listener.incoming().flatten() {
-            let (answer, place) = (answer.clone(), place.clone());
-            thread::spawn(move || converse(connection, &place, &*answer));
-        }
-    });
-    endpoint
-}
-
-fn converse(connection: TcpStream, place: &str, answer: &dyn Fn(&Request, &str) -> Answer) {
-    let mut writer = connection.try_clone().unwrap();
-    let mut reader = BufReader::new(connection);
-    while let Some(request) = request(&mut reader) {
-        let (status, headers, body) = answer(&request, place);
-        let mut head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n", body.len());
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        if write!(writer, "{head}\r\n{body}").is_err() {
-            return;
-        }
-    }
-}
-
-fn request(reader: &mut BufReader<TcpStream>) -> Option<Request> {
-    let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
-    let mut words = line.split(' ');
-    let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let mut headers = BTreeMap::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.split_once(':') else { break };
-        headers.insert(name.to_lowercase(), value.trim().to_owned());
-    }
-    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some(Request { method, path, headers, body })
-}
-
-fn refusal(status: u16, reason: &str) -> Answer {
+fn refusal(status: u16, reason: &str) -> Said {
     let body = json!({ "error": { "code": status, "message": "no", "errors": [{ "reason": reason }] } });
-    (status, Vec::new(), body.to_string())
+    Said::status(status).body(body.to_string())
+}
+
+fn resource() -> Said {
+    Said::status(200).body(json!({ "name": "data", "size": "7" }).to_string())
 }
 
 fn storage(endpoint: &str, host: &TestHost) -> (Gcs, Context) {
@@ -106,50 +51,41 @@ struct Session {
     aborted: bool,
 }
 
-fn session(keeps: usize, says: fn(&[u8]) -> Option<Answer>) -> (String, Arc<Mutex<Session>>) {
+/// `says` may refuse the end.
+fn session(keeps: usize, says: fn() -> Option<Said>) -> (Double, Arc<Mutex<Session>>) {
     let session = Arc::new(Mutex::new(Session::default()));
     let known = session.clone();
-    let endpoint = serve(move |request, place| {
+    let double = Double::start(move |asked| {
         let mut session = known.lock().unwrap();
-        match request.method.as_str() {
+        match asked.method.as_str() {
             "POST" => {
-                assert!(request.path.contains("uploadType=resumable"), "{}", request.path);
-                assert!(request.path.contains("ifGenerationMatch=0"), "{}", request.path);
-                assert_eq!(request.headers["authorization"], "Bearer hunter2-token");
-                (200, vec![("location", format!("{place}/session?upload_id=7"))], String::new())
+                let place = format!("http://{}/session?upload_id=7", asked.header("host"));
+                return Said::status(200).header("location", place);
             }
             "DELETE" => {
                 session.aborted = true;
-                (499, Vec::new(), String::new())
+                return Said::status(499);
             }
-            _ => {
-                assert!(!request.headers.contains_key("authorization"), "the session is enough");
-                let range = request.headers["content-range"].strip_prefix("bytes ").unwrap().to_owned();
-                let (range, total) = range.split_once('/').unwrap();
-                let from: usize = range.split_once('-').unwrap().0.parse().unwrap();
-                // What it has it ignores.
-                let had = session.kept.len();
-                let new = &request.body[had.saturating_sub(from).min(request.body.len())..];
-                if total == "*" {
-                    let new = &new[..new.len().min(keeps)];
-                    session.kept.extend_from_slice(new);
-                    return (
-                        308,
-                        vec![("range", format!("bytes=0-{}", session.kept.len() - 1))],
-                        String::new(),
-                    );
-                }
-                session.kept.extend_from_slice(new);
-                session.final_hash = request.headers["x-goog-hash"].clone();
-                says(&session.kept).unwrap_or_else(|| {
-                    let hash = session.final_hash.trim_start_matches("crc32c=");
-                    let size = session.kept.len().to_string();
-                    (200, Vec::new(), json!({ "generation": "9", "size": size, "crc32c": hash }).to_string())
-                })
-            }
+            _ => {}
         }
+        let (range, total) =
+            asked.header("content-range").strip_prefix("bytes ").unwrap().split_once('/').unwrap();
+        let from: usize = range.split_once('-').unwrap().0.parse().unwrap();
+        // What it has it ignores.
+        let had = session.kept.len().saturating_sub(from).min(asked.body.len());
+        let new = &asked.body[had..];
+        if total == "*" {
+            session.kept.extend_from_slice(&new[..new.len().min(keeps)]);
+            return Said::status(308).header("range", format!("bytes=0-{}", session.kept.len() - 1));
+        }
+        session.kept.extend_from_slice(new);
+        session.final_hash = asked.header("x-goog-hash").to_owned();
+        says().unwrap_or_else(|| {
+            let hash = session.final_hash.trim_start_matches("crc32c=");
+            Said::status(200).body(json!({ "generation": "9", "crc32c": hash }).to_string())
+        })
     });
-    (endpoint, session)
+    (double, session)
 }
 
 fn bytes() -> Vec<u8> {
@@ -158,8 +94,8 @@ fn bytes() -> Vec<u8> {
 
 #[test]
 fn what_a_session_did_not_keep_is_sent_again_and_the_whole_is_proved() {
-    let (endpoint, session) = session(256 * 1024, |_| None);
-    let (storage, cx) = storage(&endpoint, &host());
+    let (double, session) = session(256 * 1024, || None);
+    let (storage, cx) = storage(double.endpoint(), &host());
     let mut upload = begun(&storage, &cx, &bytes());
     upload.finish().unwrap();
     let kept = session.lock().unwrap().kept.len();
@@ -168,12 +104,16 @@ fn what_a_session_did_not_keep_is_sent_again_and_the_whole_is_proved() {
     let session = session.lock().unwrap();
     assert!(session.kept == bytes(), "other bytes arrived");
     assert!(session.final_hash.starts_with("crc32c="), "{}", session.final_hash);
+    let asked = double.asked();
+    assert!(asked[0].path.contains("uploadType=resumable&ifGenerationMatch=0"), "{}", asked[0].path);
+    assert_eq!(asked[0].header("authorization"), "Bearer hunter2-token");
+    assert!(asked[1..].iter().all(|asked| asked.header("authorization").is_empty()), "the session is enough");
 }
 
 #[test]
 fn an_object_that_came_meanwhile_is_told_when_the_session_ends() {
-    let (endpoint, session) = session(usize::MAX, |_| Some(refusal(412, "conditionNotMet")));
-    let (storage, cx) = storage(&endpoint, &host());
+    let (double, session) = session(usize::MAX, || Some(refusal(412, "conditionNotMet")));
+    let (storage, cx) = storage(double.endpoint(), &host());
     let mut upload = begun(&storage, &cx, &bytes());
     upload.finish().unwrap();
     assert_eq!(upload.publish().unwrap_err().kind, ErrorKind::AlreadyExists);
@@ -182,39 +122,97 @@ fn an_object_that_came_meanwhile_is_told_when_the_session_ends() {
 
 #[test]
 fn other_bytes_than_were_sent_are_damage() {
-    let (endpoint, _session) = session(usize::MAX, |_| {
-        Some((200, Vec::new(), json!({ "generation": "9", "crc32c": "AAAAAA==" }).to_string()))
-    });
-    let (storage, cx) = storage(&endpoint, &host());
+    let other =
+        || Some(Said::status(200).body(json!({ "generation": "9", "crc32c": "AAAAAA==" }).to_string()));
+    let (double, _session) = session(usize::MAX, other);
+    let (storage, cx) = storage(double.endpoint(), &host());
     let mut upload = begun(&storage, &cx, &bytes());
     upload.finish().unwrap();
     assert_eq!(upload.publish().unwrap_err().kind, ErrorKind::Damaged);
 }
 
+/// The answer to a small object is lost; the next attempt finds an object there, and the mark tells that it is ours.
+#[test]
+fn an_object_whose_answer_was_lost_is_known_by_its_mark_and_another_one_is_not() {
+    for is_ours in [true, false] {
+        let stored = Arc::new(Mutex::new(None::<String>));
+        let known = stored.clone();
+        let double = Double::start(move |asked| {
+            let mut stored = known.lock().unwrap();
+            if asked.method == "GET" {
+                let mark = if is_ours { stored.clone().unwrap() } else { "another".to_owned() };
+                let metadata = json!({ "windlass-upload": mark });
+                return Said::status(200)
+                    .body(json!({ "generation": "9", "metadata": metadata }).to_string());
+            }
+            if stored.is_some() {
+                return refusal(412, "conditionNotMet");
+            }
+            let text = String::from_utf8_lossy(&asked.body).into_owned();
+            let mark = text.split("\"windlass-upload\":\"").nth(1).unwrap();
+            *stored = Some(mark[..16].to_owned());
+            Said::lost()
+        });
+        let (storage, cx) = storage(double.endpoint(), &host());
+        let mut upload = begun(&storage, &cx, b"little");
+        upload.finish().unwrap();
+        let published = upload.publish();
+        match is_ours {
+            true => assert_eq!(published.unwrap().version.as_deref(), Some("9")),
+            false => assert_eq!(published.unwrap_err().kind, ErrorKind::AlreadyExists),
+        }
+    }
+}
+
+#[test]
+fn a_retention_class_and_key_go_with_small_and_large_objects() {
+    let (double, _session) = session(usize::MAX, || None);
+    let cx = host().context();
+    let options = json!({
+        "bucket": "backups",
+        "endpoint": double.endpoint(),
+        "anonymous": true,
+        "part_size": 1,
+        "storage_class": "COLDLINE",
+        "kms_key": "projects/p/k",
+        "retention": { "mode": "locked", "days": 3 },
+    });
+    let storage = Gcs::new(serde_json::from_value(options).unwrap(), &cx).unwrap();
+    for content in [bytes(), b"little".to_vec()] {
+        let mut upload = begun(&storage, &cx, &content);
+        upload.finish().unwrap();
+        // The double knows no answer to a small one.
+        let _ = upload.publish();
+    }
+    let begun: Vec<_> = double.asked().into_iter().filter(|asked| asked.method == "POST").collect();
+    assert!(begun.len() >= 2, "{begun:?}");
+    for asked in begun {
+        assert!(asked.path.contains("kmsKeyName=projects%2Fp%2Fk"), "{}", asked.path);
+        let text = String::from_utf8_lossy(&asked.body);
+        assert!(text.contains("\"storageClass\":\"COLDLINE\""), "{text}");
+        assert!(text.contains("\"mode\":\"Locked\",\"retainUntilTime\":\"20"), "{text}");
+    }
+}
+
 #[test]
 fn a_wrong_token_is_told_at_once_with_what_to_do_and_not_repeated() {
-    let asked = Arc::new(Mutex::new(0));
-    let counted = asked.clone();
-    let endpoint = serve(move |_, _| {
-        *counted.lock().unwrap() += 1;
-        refusal(401, "authError")
-    });
-    let (storage, cx) = storage(&endpoint, &host());
+    let double = Double::start(|_| refusal(401, "authError"));
+    let (storage, cx) = storage(double.endpoint(), &host());
     let error = storage.stat(&cx, "data").unwrap_err();
     assert_eq!(error.kind, ErrorKind::Denied, "{error:?}");
     assert!(error.hint.as_ref().unwrap().contains("access_token"), "{error:?}");
     assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
-    assert_eq!(*asked.lock().unwrap(), 1, "asked again with the same token");
+    assert_eq!(double.asked().len(), 1, "asked again with the same token");
 }
 
 #[test]
 fn a_token_that_expired_is_asked_for_again_in_the_middle_of_a_run() {
-    let endpoint = serve(|request, _| match request.headers["authorization"].as_str() {
-        "Bearer second" => (200, Vec::new(), json!({ "name": "data", "size": "7" }).to_string()),
+    let double = Double::start(|asked| match asked.header("authorization") {
+        "Bearer second" => resource(),
         _ => refusal(401, "authError"),
     });
     let host = TestHost::new().secret("token", "first");
-    let (storage, cx) = storage(&endpoint, &host);
+    let (storage, cx) = storage(double.endpoint(), &host);
     assert_eq!(storage.stat(&cx, "data").unwrap_err().kind, ErrorKind::Denied);
     let _renewed = host.secret("token", "second");
     assert_eq!(storage.stat(&cx, "data").unwrap().unwrap().size_bytes, 7);
@@ -222,20 +220,19 @@ fn a_token_that_expired_is_asked_for_again_in_the_middle_of_a_run() {
 
 #[test]
 fn a_busy_service_is_asked_again_and_one_that_forbids_is_not() {
-    let asked = Arc::new(Mutex::new(0));
-    let counted = asked.clone();
-    let endpoint = serve(move |_, _| {
-        let mut count = counted.lock().unwrap();
+    let count = Mutex::new(0);
+    let double = Double::start(move |_| {
+        let mut count = count.lock().unwrap();
         *count += 1;
         match *count {
             1 => refusal(503, "backendError"),
             2 => refusal(403, "rateLimitExceeded"),
-            3 => (200, Vec::new(), json!({ "name": "data", "size": "7" }).to_string()),
+            3 => resource(),
             _ => refusal(403, "forbidden"),
         }
     });
-    let (storage, cx) = storage(&endpoint, &host());
+    let (storage, cx) = storage(double.endpoint(), &host());
     assert_eq!(storage.stat(&cx, "data").unwrap().unwrap().size_bytes, 7);
     let error = storage.stat(&cx, "data").unwrap_err();
-    assert_eq!((error.kind, *asked.lock().unwrap()), (ErrorKind::Denied, 4), "{error:?}");
+    assert_eq!((error.kind, double.asked().len()), (ErrorKind::Denied, 4), "{error:?}");
 }
