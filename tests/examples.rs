@@ -13,8 +13,18 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 9] =
-    ["command", "etcd", "everything", "files", "gently", "postgres", "secrets", "sqlite", "two-storages"];
+const CONFIGS: [&str; 10] = [
+    "command",
+    "etcd",
+    "everything",
+    "files",
+    "gently",
+    "postgres",
+    "s3",
+    "secrets",
+    "sqlite",
+    "two-storages",
+];
 
 /// What the configs' paths begin with.
 const ROOTS: [&str; 3] = ["/srv/", "/mnt/", "/run/secrets/"];

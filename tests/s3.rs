@@ -4,7 +4,9 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use common::{Ran, Sandbox, database, rows, until};
 use windlass_test_servers::{Keys, Seaweed};
@@ -60,7 +62,8 @@ fn a_backup_is_stored_listed_proved_and_restored() {
     assert!(told.contains("latency") && told.contains("clock"), "{told}");
     admin(&["backup", "shop"]).expect(0);
     let id = manifest(&sandbox);
-    let stored = server.object(BUCKET, &format!("acme/web1/shop/{id}/data.zst")).expect("not where it belongs");
+    let stored =
+        server.object(BUCKET, &format!("acme/web1/shop/{id}/data.zst")).expect("not where it belongs");
     assert!(stored.len() > 2 * 8 * 1024 * 1024, "{} bytes are no several parts", stored.len());
     assert_eq!(server.half_uploads(BUCKET), 0);
     admin(&["verify", "--full", "shop"]).expect(0);
@@ -92,10 +95,17 @@ fn a_key_that_can_only_create_is_enough_to_back_up() {
     let failing = "[source.bad]\nplugin = \"command\"\ndump_command = [\"sh\", \"-c\", \"head -c 30000000 /dev/zero; exit 3\"]\n\
                    [pipeline.bad]\nsource = \"bad\"\nstorage = [\"s3\"]\n";
     sandbox.config(&(storage(&server, "s3", "") + failing));
-    creator(&["backup", "bad"]).expect(1);
+    let ran = creator(&["backup", "bad"]).expect(1);
+    assert!(!ran.stderr.contains("stays for now"), "{}", ran.stderr);
     assert_eq!(server.half_uploads(BUCKET), 0, "a failed run left a half upload");
+    let good = failing.replace("exit 3", "exit 0");
+    sandbox.config(&(storage(&server, "s3", "") + &good));
+    let ran = creator(&["backup", "bad"]).expect(0);
+    assert!(!ran.stderr.contains("leftover"), "{}", ran.stderr);
+    sandbox.config(&(storage(&server, "s3", "") + failing));
+    creator(&["backup", "bad"]).expect(1);
     let listed = run(&sandbox, Seaweed::ADMIN, &["--json", "list", "bad"]);
-    assert!(!listed.stdout.contains("\"snapshot\""), "{}", listed.stdout);
+    assert_eq!(listed.stdout.matches("\"bad@").count(), 1, "{}", listed.stdout);
 }
 
 #[test]
@@ -108,7 +118,10 @@ fn wrong_keys_and_a_missing_bucket_are_told_at_once_with_what_to_do() {
     assert!(!ran.stderr.contains("hunter2") && !ran.stderr.contains("attempt"), "{}", ran.stderr);
     let elsewhere = storage(&server, "s3", "").replace(BUCKET, "nowhere");
     sandbox.config(&(elsewhere + &shop("")));
-    run(&sandbox, Seaweed::READER, &["verify", "shop"]).expect(2).says("NoSuchBucket").says("Create the bucket");
+    run(&sandbox, Seaweed::READER, &["verify", "shop"])
+        .expect(2)
+        .says("NoSuchBucket")
+        .says("Create the bucket");
 }
 
 #[test]
@@ -140,4 +153,101 @@ fn what_a_killed_run_has_left_goes_with_the_next_one() {
     run(&sandbox, Seaweed::ADMIN, &["backup", "slow"]).expect(0).says("removed 1 leftover");
     assert_eq!(server.half_uploads(BUCKET), 0);
     assert!(Path::new(&gate).exists());
+}
+
+#[test]
+fn the_example_backs_up_with_a_key_that_can_only_create() {
+    let (server, sandbox) = (server(), Sandbox::new());
+    server.make_bucket("acme-backups");
+    let text = fs::read_to_string(common::repo().join("examples/pipelines/s3.toml")).unwrap();
+    let path = sandbox.path("shop.db");
+    drop(database(&path, "wal", 100));
+    let before = rows(&path);
+    sandbox.config(&text.replace("/srv/shop/shop.db", path.to_str().unwrap()));
+    let at = |arguments: &[&str], keys: Keys| {
+        let mut command = sandbox.command(arguments);
+        command.env("AWS_ACCESS_KEY_ID", keys.id).env("AWS_SECRET_ACCESS_KEY", keys.secret);
+        Ran::of(command.env("AWS_ENDPOINT_URL", server.endpoint()).output().unwrap())
+    };
+    at(&["backup"], Seaweed::CREATOR).expect(0);
+    let url = "s3://acme-backups/servers?region=eu-central-1";
+    let listed = at(&["list", "--storage", url, "--all-hosts"], Seaweed::READER).expect(0);
+    assert_eq!(listed.stdout.matches("shop@").count(), 1, "{}", listed.stdout);
+    fs::remove_file(&path).unwrap();
+    let to = format!("sqlite:{}", path.display());
+    at(&["restore", "shop", "--storage", url, "--to", &to, "--yes"], Seaweed::READER).expect(0);
+    assert_eq!(rows(&path), before);
+}
+
+/// A service that answers each path with a text, and remembers the heads of all requests; whatever it doesn't know is
+/// not found.
+fn answering(answers: Vec<(&'static str, String)>) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let all = heads.clone();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut reader = BufReader::new(client.try_clone().unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                if reader.read_line(&mut head).unwrap_or(0) == 0 {
+                    break;
+                }
+            }
+            let answer = answers.iter().find(|(path, _)| head.split(' ').nth(1) == Some(path));
+            all.lock().unwrap().push(head.to_lowercase());
+            let (status, body) = answer.map_or((404, ""), |(_, body)| (200, body.as_str()));
+            let head =
+                format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let _ = client.write_all((head + body).as_bytes());
+        }
+    });
+    (port, heads)
+}
+
+#[test]
+fn keys_are_found_where_the_tools_of_aws_find_them() {
+    let (server, sandbox) = (server(), Sandbox::new());
+    let url = format!("s3://{BUCKET}/acme?preset=seaweedfs&endpoint={}", server.endpoint());
+    let Keys { id, secret } = Seaweed::READER;
+    let list = |environment: &[(&str, &str)], url: &str| {
+        let mut command = sandbox.command(&["list", "--all-hosts", "--storage", url]);
+        command.env("AWS_EC2_METADATA_DISABLED", "true").envs(environment.iter().copied());
+        Ran::of(command.output().unwrap())
+    };
+    list(&[], &url).expect(1).says("no access key").says("AWS_ACCESS_KEY_ID");
+
+    let credentials = format!("[acme]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
+    sandbox.write(".aws/credentials", &credentials);
+    list(&[("AWS_PROFILE", "acme")], &url).expect(0);
+    list(&[], &format!("{url}&profile=acme")).expect(0);
+    list(&[], &url).expect(1).says("no access key");
+
+    // Roles have a token, which the server doesn't know: what it would be asked is enough.
+    let (port, asked) = answering(Vec::new());
+    let nowhere = format!("s3://{BUCKET}/acme?endpoint=http://127.0.0.1:{port}");
+    let given = r#""AccessKeyId":"ASIAROLE","SecretAccessKey":"s","Token":"of-the-role","Expiration":"2099-01-01T00:00:00Z""#;
+    let role = format!(r#"{{"Code":"Success",{given}}}"#);
+    let (metadata, _) = answering(vec![
+        ("/task", role.clone()),
+        ("/latest/api/token", "token".to_owned()),
+        ("/latest/meta-data/iam/security-credentials/", "backup".to_owned()),
+        ("/latest/meta-data/iam/security-credentials/backup", role),
+    ]);
+    let (instance, task) =
+        (format!("http://127.0.0.1:{metadata}"), format!("http://127.0.0.1:{metadata}/task"));
+    for environment in [
+        [("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_CONTAINER_CREDENTIALS_FULL_URI", task.as_str())],
+        [("AWS_EC2_METADATA_DISABLED", "false"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", instance.as_str())],
+    ] {
+        asked.lock().unwrap().clear();
+        list(&environment, &nowhere);
+        let heads = asked.lock().unwrap().clone();
+        assert!(!heads.is_empty(), "{environment:?}: nothing was asked");
+        let is_role = |head: &String| {
+            head.contains("credential=asiarole/") && head.contains("x-amz-security-token: of-the-role")
+        };
+        assert!(heads.iter().all(is_role), "{environment:?}: {heads:?}");
+    }
 }

@@ -81,7 +81,7 @@ fn snapshot(
         Ok(manifest) => manifest,
         Err(failure) => {
             outputs.abort();
-            if leftovers::withdraw(engine, &writing) {
+            if !outputs.is_shown() || leftovers::withdraw(engine, &writing) {
                 record.end();
             }
             return Err(failure);
@@ -251,7 +251,14 @@ fn next_sequence(
             Some(_) => catalog.newest_by_id(&engine.host, &plan.pipeline),
             None => catalog.snapshots(&engine.host, &plan.pipeline),
         };
-        let found = found.map_err(|error| Failure::from(error).at(open.stage.clone()))?;
+        let found = match found {
+            // A key that can only create is enough for a backup.
+            Err(error) if error.kind == ErrorKind::Denied => {
+                tracing::info!(%error, "the sequence goes on from what this machine remembers");
+                continue;
+            }
+            found => found.map_err(|error| Failure::from(error).at(open.stage.clone()))?,
+        };
         let sequences = found.iter().filter_map(|found| found.manifest.as_ref().ok()).map(|m| m.sequence);
         last = last.max(sequences.max().unwrap_or(0));
     }

@@ -64,12 +64,14 @@ pub struct SnapshotOutputs {
     writing: Writing,
     streams: Mutex<Vec<Stream>>,
     closed: AtomicBool,
+    is_shown: AtomicBool,
 }
 
 impl SnapshotOutputs {
     /// No streams yet.
     pub fn new(writing: Writing) -> Self {
-        Self { writing, streams: Mutex::default(), closed: AtomicBool::new(false) }
+        let (closed, is_shown) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { writing, streams: Mutex::default(), closed, is_shown }
     }
 
     /// Opens an object that passes the filters, or none if `filtered` is false. The host's own objects are small.
@@ -175,6 +177,7 @@ impl SnapshotOutputs {
     /// Publishes every finished object, in every storage.
     pub fn publish(&self) -> Result<()> {
         let writing = &self.writing;
+        self.is_shown.store(true, Ordering::Release);
         for stream in self.lock().iter() {
             for (landing, open) in stream.landings.iter().zip(&writing.storages) {
                 writing.cx.go_on()?;
@@ -183,6 +186,11 @@ impl SnapshotOutputs {
             }
         }
         Ok(())
+    }
+
+    /// Whether anything may be visible. Where nothing is, a failed run needs no right to list or to delete.
+    pub fn is_shown(&self) -> bool {
+        self.is_shown.load(Ordering::Acquire)
     }
 
     /// Aborts every upload that isn't published.

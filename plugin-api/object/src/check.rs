@@ -9,8 +9,8 @@ use bytes::Bytes;
 use windlass_plugin_api::{Error, ErrorKind, ListOptions, Result, StorageReport};
 
 use crate::chance::{random, random_word};
+use crate::core::Core;
 use crate::service::{How, Service};
-use crate::storage::Core;
 
 const PROBE_BYTES: usize = 1024 * 1024;
 
@@ -37,7 +37,7 @@ pub(crate) async fn check<S: Service>(core: &Core<S>) -> Result<StorageReport> {
         ));
     }
     result?;
-    if !allowed(core.ask("list half uploads", || core.service.unfinished(&key)).await.map(drop))? {
+    if !allowed(core.ask("list half uploads", core.service.unfinished(&key)).await.map(drop))? {
         report.notes.push("this credential can't list half uploads: those of a killed run stay".to_owned());
     }
     skew(core.service.skew_seconds(), &mut report);

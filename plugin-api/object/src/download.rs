@@ -10,12 +10,15 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use windlass_plugin_api::{ByteRange, Context, Error, ErrorKind, Result};
 
+use crate::core::Core;
 use crate::runtime::{Cancel, Threads};
 use crate::service::{Received, Service, unavailable};
-use crate::storage::Core;
 
 /// Enough for every manifest; a reader that stops here has cost no more.
 const FIRST_BYTES: u64 = 1024 * 1024;
+
+/// The others: large enough for the line, small enough for several in memory.
+const RANGE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Reads one object, or a part of it.
 pub(crate) struct ObjectReader<S: Service> {
@@ -56,7 +59,15 @@ impl<S: Service> ObjectReader<S> {
                 };
                 return core.stat(key).await?.map(|_| Received::default()).ok_or_else(absent);
             }
-            fetch(&core, key, range.offset, wanted.min(FIRST_BYTES), None).await
+            let first = wanted.min(FIRST_BYTES);
+            let mut got = Received::default();
+            let asked = core.service.get(key, range.offset, first, None, &mut got);
+            match core.ask(&format!("read `{key}`"), asked).await {
+                // Something came: what is missing is of the same version.
+                Err(error) if crate::retry::is_passing(&error) && got.version.is_some() => {}
+                result => result?,
+            }
+            resume(&core, key, range.offset, first, got).await
         };
         let first = threads.handle()?.block_on(cancel.or(first))?;
         let end = range.offset.saturating_add(wanted).min(first.total);
@@ -71,7 +82,7 @@ impl<S: Service> ObjectReader<S> {
         let handle = self.threads.handle()?;
         while self.ahead.len() < self.width && self.next < self.end {
             let (core, key, version) = (self.core.clone(), self.key.clone(), self.version.clone());
-            let length = core.settings.part_bytes.min(self.end - self.next);
+            let length = RANGE_BYTES.min(self.end - self.next);
             let from = self.next;
             self.next += length;
             self.ahead.push_back(
@@ -98,7 +109,7 @@ impl<S: Service> ObjectReader<S> {
     }
 }
 
-/// The bytes from `from` on, `length` of them or up to the object's end, however often the line breaks.
+/// A part of one version; see [`resume`].
 async fn fetch<S: Service>(
     core: &Core<S>,
     key: &str,
@@ -106,33 +117,40 @@ async fn fetch<S: Service>(
     length: u64,
     version: Option<&str>,
 ) -> Result<Received> {
+    let bytes = Vec::with_capacity(if version.is_some() { length as usize } else { 0 });
+    let got = Received { version: version.map(str::to_owned), bytes, total: u64::MAX };
+    resume(core, key, from, length, got).await
+}
+
+/// The bytes from `from` on, `length` of them or up to the object's end, however often the line breaks.
+async fn resume<S: Service>(
+    core: &Core<S>,
+    key: &str,
+    from: u64,
+    length: u64,
+    mut got: Received,
+) -> Result<Received> {
     let what = format!("read `{key}`");
     let place = |error: Error| error.during(format!("can't {what} in `{}`", core.service.place()));
-    let mut got = Received { version: version.map(str::to_owned), ..Received::default() };
-    if version.is_some() {
-        got.bytes.reserve_exact(length as usize);
-    }
     let mut attempt = 1;
     loop {
         let had = got.bytes.len() as u64;
+        let whole = got.total.saturating_sub(from).min(length);
+        if had >= whole {
+            got.bytes.truncate(whole as usize);
+            return Ok(got);
+        }
         let version = got.version.clone();
-        let request = core.service.get(key, from + had, length - had, version.as_deref(), &mut got);
-        let error = match request.await {
-            Ok(()) => {
-                let whole = got.total.saturating_sub(from).min(length);
-                if got.bytes.len() as u64 >= whole {
-                    got.bytes.truncate(whole as usize);
-                    return Ok(got);
-                }
-                unavailable("the answer was cut short")
-            }
+        let asked = core.service.get(key, from + had, length - had, version.as_deref(), &mut got).await;
+        let is_more = got.bytes.len() as u64 > had;
+        let error = match asked {
+            Ok(()) if is_more || got.total <= from + had => continue,
+            Ok(()) => unavailable("the answer was cut short"),
+            Err(error) if !crate::retry::is_passing(&error) => return Err(place(error)),
             Err(error) => error,
         };
         // Progress is no failed attempt: a line that breaks every few MiB still gets there.
-        attempt = if got.bytes.len() as u64 > had { 1 } else { attempt };
-        if !crate::retry::is_passing(&error) {
-            return Err(place(error));
-        }
+        attempt = if is_more { 1 } else { attempt };
         core.retry.wait(&what, attempt, error).await.map_err(place)?;
         attempt += 1;
     }

@@ -162,12 +162,8 @@ pub fn passing(status: StatusCode, retry_after: Option<u64>, message: impl Into<
 /// The line broke, or never came to be. The text of the client holds the URL, and that may hold a secret.
 fn broken(error: &reqwest::Error, place: &str) -> Error {
     let mut causes: Vec<String> = Vec::new();
-    let mut refused = None;
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {
-        refused = refused.or_else(|| cause.downcast_ref::<rustls::Error>());
-        let io = cause.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
-        refused = refused.or_else(|| io.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
         causes.push(cause.to_string());
         next = cause.source();
     }
@@ -175,7 +171,7 @@ fn broken(error: &reqwest::Error, place: &str) -> Error {
     let kind = if error.is_timeout() { ErrorKind::TimedOut } else { ErrorKind::Unavailable };
     let what = if error.is_connect() { "can't connect to" } else { "the connection broke to" };
     let told = Error { causes, ..Error::new(kind, format!("{what} `{place}`")) };
-    match refused {
+    match of_tls(error) {
         // Trying again changes no certificate.
         Some(rustls::Error::InvalidCertificate(_)) => Error { kind: ErrorKind::Denied, ..told }
             .hint("Is `ca_file` the authority of the service's certificate, and the name in `endpoint` the one in it?"),
@@ -185,6 +181,16 @@ fn broken(error: &reqwest::Error, place: &str) -> Error {
         _ if error.is_connect() => told.hint("Is the address right, and is the service up?"),
         _ => told,
     }
+}
+
+/// What TLS says, however deep it lies. An `io::Error` doesn't name what it wraps as its source.
+fn of_tls<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    if let Some(found) = error.downcast_ref::<rustls::Error>() {
+        return Some(found);
+    }
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+    let wrapped = wrapped.and_then(|inner| of_tls(inner as &(dyn std::error::Error + 'static)));
+    wrapped.or_else(|| of_tls(error.source()?))
 }
 
 fn tls(options: &HttpOptions) -> Result<ClientConfig> {

@@ -26,6 +26,8 @@
 
 mod chance;
 mod check;
+mod core;
+mod delegate;
 mod download;
 pub mod http;
 mod key;

@@ -1,7 +1,9 @@
 //! Trying again what may work the next time: exponential back-off with jitter, what the service itself asks for, and a
 //! budget for the whole run.
 //!
-//! It decides by the error's kind alone. What a rejected request means is known to the service that maps it.
+//! Only what the host can't repeat is repeated here: parts of an upload, what shows it, ranges of a download that has begun.
+//! All other requests fail once, and the host makes the call again. What a rejected request means is known to the
+//! service that maps it.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,6 +15,9 @@ use crate::chance::random;
 
 /// The detail of an error that says how many seconds the service wants us to wait.
 pub const RETRY_AFTER: &str = "retry_after_seconds";
+
+/// The detail of an error that says `false` where the host shall not try again either.
+const RETRY: &str = "retry";
 
 /// No service is waited for longer than this before one attempt.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -31,7 +36,7 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 6, first_wait: Duration::from_millis(200), budget: AtomicU32::new(500) }
+        Self { attempts: 7, first_wait: Duration::from_millis(400), budget: AtomicU32::new(500) }
     }
 }
 
@@ -59,12 +64,12 @@ impl Retry {
     /// Waits before attempt `attempt + 1`; the error itself if there shall be none.
     pub async fn wait(&self, what: &str, attempt: u32, error: Error) -> Result<()> {
         if attempt >= self.attempts {
-            return Err(error.detail("attempts", attempt));
+            return Err(error.during(format!("given up after {attempt} attempts")).detail(RETRY, false));
         }
         let spent =
             self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         if spent.is_err() {
-            return Err(error.hint(
+            return Err(error.detail(RETRY, false).hint(
                 "Too much had to be tried again in this run: see what is wrong with the line or the service.",
             ));
         }
@@ -78,12 +83,12 @@ impl Retry {
     fn pause(&self, attempt: u32, error: &Error) -> Duration {
         let wait = self.first_wait.saturating_mul(1 << attempt.saturating_sub(1).min(16));
         let wait = wait.mul_f64(0.5 + (random() >> 11) as f64 / (1u64 << 53) as f64 / 2.0);
-        let asked = error.details.get(RETRY_AFTER).and_then(serde_seconds).unwrap_or_default();
+        let asked = error.details.get(RETRY_AFTER).and_then(seconds).unwrap_or_default();
         wait.max(asked).min(LONGEST)
     }
 }
 
-fn serde_seconds(value: &serde_json::Value) -> Option<Duration> {
+fn seconds(value: &serde_json::Value) -> Option<Duration> {
     value.as_u64().map(Duration::from_secs)
 }
 
@@ -136,7 +141,7 @@ mod tests {
     fn a_run_has_a_budget_of_attempts() {
         let retry = Retry { budget: AtomicU32::new(3), ..quick(100) };
         let (calls, error) = failing(ErrorKind::Unavailable, &retry);
-        assert_eq!(calls, 4);
+        assert_eq!((calls, error.details[RETRY].as_bool()), (4, Some(false)));
         assert!(error.hint.unwrap().contains("tried again"));
     }
 

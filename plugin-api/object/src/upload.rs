@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 use windlass_plugin_api::{Context, CreateOptions, Error, Result, Stored, Upload};
 
 use crate::chance::random_word;
+use crate::core::{Core, kib};
 use crate::plan::Parts;
 use crate::runtime::{Cancel, Threads};
 use crate::service::{How, Part, Service};
-use crate::storage::{Core, kib};
 
 /// How long aborting may take once a run has failed. What is left then is told as a leftover.
 const TIDYING: Duration = Duration::from_secs(20);
@@ -42,6 +42,8 @@ pub(crate) struct ObjectUpload<S: Service> {
     tags: BTreeMap<u32, String>,
     is_finished: bool,
     failed: Option<Error>,
+    /// Beginning took more than one attempt: an answer may have been lost, and with it a half upload.
+    may_have_strays: bool,
 }
 
 impl<S: Service> ObjectUpload<S> {
@@ -69,6 +71,7 @@ impl<S: Service> ObjectUpload<S> {
             tags: BTreeMap::new(),
             is_finished: false,
             failed: None,
+            may_have_strays: false,
         })
     }
 
@@ -132,7 +135,8 @@ impl<S: Service> ObjectUpload<S> {
     }
 
     fn finish_parts(&mut self) -> Result<()> {
-        let fits = self.size_bytes() <= self.core.limits.put_bytes;
+        let largest = self.core.limits.put_bytes;
+        let fits = largest > 0 && self.size_bytes() <= largest;
         if self.handle.is_none() && self.last_number == 0 && fits {
             return Ok(());
         }
@@ -143,13 +147,20 @@ impl<S: Service> ObjectUpload<S> {
 
 /// Begins the upload in parts if that is still to do, and starts the request of `part` once there is room.
 async fn hand_on<S: Service>(upload: &mut ObjectUpload<S>, part: Part) -> Result<()> {
-    let ObjectUpload { core, cancel, key, how, handle, tasks, tags, .. } = upload;
+    let ObjectUpload { core, cancel, key, how, handle, tasks, tags, may_have_strays, .. } = upload;
     let handle = match handle {
         Some(handle) => handle.clone(),
         None => {
             let what = format!("begin `{key}`");
             // Not cut short by cancelling: what was begun must be known, to be aborted.
-            let begun: Arc<str> = core.ask(&what, || core.service.begin(key, how)).await?.into();
+            let mut attempts = 0;
+            let begin = || {
+                attempts += 1;
+                core.service.begin(key, how)
+            };
+            let begun = core.insist(&what, begin).await;
+            *may_have_strays = attempts > 1;
+            let begun: Arc<str> = begun?.into();
             handle.insert(begun).clone()
         }
     };
@@ -236,15 +247,21 @@ impl<S: Service> Upload for ObjectUpload<S> {
 
 impl<S: Service> Drop for ObjectUpload<S> {
     fn drop(&mut self) {
-        let Some(handle) = self.handle.take() else { return };
-        let Self { core, threads, tasks, key, .. } = self;
-        let aborted = threads.tidy(TIDYING, async {
+        let handle = self.handle.take();
+        if handle.is_none() && !self.may_have_strays {
+            return;
+        }
+        let Self { core, threads, tasks, key, may_have_strays, .. } = self;
+        let tidied = threads.tidy(TIDYING, async {
             // A part that arrives after the abort would stay for ever.
             tasks.shutdown().await;
-            core.abort(key, &handle).await
+            if let Some(handle) = handle {
+                core.abort(key, &handle).await?;
+            }
+            if *may_have_strays { core.abort_strays(key).await } else { Ok(()) }
         });
-        if let Some(Err(error)) = aborted {
-            tracing::warn!("a half upload stays: {}", error.one_line());
+        if let Some(Err(error)) = tidied {
+            tracing::warn!("a half upload may stay: {}", error.one_line());
         }
     }
 }

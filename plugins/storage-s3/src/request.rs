@@ -1,7 +1,7 @@
 //! One signed request and its answer.
 //!
-//! Every body is signed by its hash, so that bytes that change on the way are refused by the service, whether TLS is
-//! used or not. Two things are put right here and asked again at once: keys that are no longer good, and a wrong region.
+//! Every body is signed by its hash. Not every service compares it, so where TLS doesn't keep bytes from changing on the way a
+//! `content-md5` goes along, which all of them do compare. Two things are put right here and asked again at once: keys that are no longer good, and a wrong region.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -89,7 +89,7 @@ impl Requests {
 
     /// The answer, if it is one of success or an expected one.
     pub async fn send(&self, ask: Ask<'_>) -> Result<Answer> {
-        let hashes = hashes(&ask).await?;
+        let hashes = hashes(&ask, ask.with_md5 || self.address.is_plain() && !ask.body.is_empty()).await?;
         let (mut renewed, mut moved) = (false, false);
         loop {
             let (request, used) = self.signed(&ask, &hashes).await?;
@@ -154,8 +154,8 @@ struct Hashes {
     md5: Option<String>,
 }
 
-async fn hashes(ask: &Ask<'_>) -> Result<Hashes> {
-    let (body, with_md5) = (ask.body.clone(), ask.with_md5);
+async fn hashes(ask: &Ask<'_>, with_md5: bool) -> Result<Hashes> {
+    let body = ask.body.clone();
     let hash = move || Hashes {
         sha256: Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect(),
         md5: with_md5.then(|| BASE64.encode(Md5::digest(&body))),

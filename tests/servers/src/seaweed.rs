@@ -7,6 +7,9 @@ use crate::process::Launch;
 use crate::program::{escape, installed, venv};
 use crate::server::{At, Kind, Server, free_port};
 
+/// A policy as AWS writes it: objects can be created, and nothing else.
+const CREATE: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:PutObject","s3:AbortMultipartUpload"],"Resource":["arn:aws:s3:::*/*"]}]}"#;
+
 /// Keys of a user of the server.
 #[derive(Clone, Copy, Debug)]
 pub struct Keys {
@@ -21,9 +24,12 @@ pub struct Seaweed {
     server: Server<Installation>,
 }
 
-/// The ports that aren't the S3 door's.
+/// What is started, and with which settings.
 struct Installation {
+    /// Those that aren't the S3 door's.
     ports: [u16; 7],
+    /// Certificate and key of the S3 door, in PEM form.
+    tls: Option<(String, String)>,
 }
 
 impl Seaweed {
@@ -37,12 +43,25 @@ impl Seaweed {
     /// Starts one without buckets.
     #[track_caller]
     pub fn start() -> Self {
-        Self { server: Server::start(Installation { ports: std::array::from_fn(|_| free_port()) }) }
+        Self::with(None)
+    }
+
+    /// Starts one whose S3 door speaks TLS, with this certificate and its key in PEM form.
+    #[track_caller]
+    pub fn start_tls(certificate: &str, key: &str) -> Self {
+        Self::with(Some((certificate.to_owned(), key.to_owned())))
+    }
+
+    #[track_caller]
+    fn with(tls: Option<(String, String)>) -> Self {
+        let ports = std::array::from_fn(|_| free_port());
+        Self { server: Server::start(Installation { ports, tls }) }
     }
 
     /// The address of its S3 door.
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port())
+        let scheme = if self.server.kind.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.port())
     }
 
     /// The port of its S3 door.
@@ -83,12 +102,6 @@ impl Seaweed {
         self.server.stop();
     }
 
-    /// Ends it at once, if it runs, and starts it with the same data and ports.
-    #[track_caller]
-    pub fn restart(&self) {
-        self.server.restart();
-    }
-
     fn filer(&self, method: &str, path: &str) -> (u16, Vec<u8>) {
         ask(self.server.kind.ports[0], method, path)
             .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
@@ -102,18 +115,26 @@ impl Kind for Installation {
 
     fn prepare(&self, folder: &Path) {
         std::fs::create_dir(folder.join("data")).unwrap();
-        let user = |name: &str, keys: Keys, actions: &str| {
-            let Keys { id, secret } = keys;
+        let user = |name: &str, Keys { id, secret }: Keys, rights: &str| {
             format!(
-                r#"{{"name":"{name}","credentials":[{{"accessKey":"{id}","secretKey":"{secret}"}}],"actions":[{actions}]}}"#
+                r#"{{"name":"{name}","credentials":[{{"accessKey":"{id}","secretKey":"{secret}"}}],{rights}}}"#
             )
         };
         let users = [
-            user("admin", Seaweed::ADMIN, r#""Admin","Read","Write","List","Tagging""#),
-            user("creator", Seaweed::CREATOR, r#""s3:PutObject","s3:AbortMultipartUpload""#),
-            user("reader", Seaweed::READER, r#""Read","List""#),
+            user("admin", Seaweed::ADMIN, r#""actions":["Admin","Read","Write","List","Tagging"]"#),
+            user("creator", Seaweed::CREATOR, r#""policyNames":["create"]"#),
+            user("reader", Seaweed::READER, r#""actions":["Read","List"]"#),
         ];
-        std::fs::write(folder.join("s3.json"), format!(r#"{{"identities":[{}]}}"#, users.join(","))).unwrap();
+        let policy = CREATE.replace('"', "\\\"");
+        let config = format!(
+            r#"{{"identities":[{}],"policies":[{{"name":"create","content":"{policy}"}}]}}"#,
+            users.join(",")
+        );
+        std::fs::write(folder.join("s3.json"), config).unwrap();
+        if let Some((certificate, key)) = &self.tls {
+            std::fs::write(folder.join("cert.pem"), certificate).unwrap();
+            std::fs::write(folder.join("key.pem"), key).unwrap();
+        }
     }
 
     fn launch(&self, at: At<'_>) -> Launch {
@@ -141,14 +162,21 @@ impl Kind for Installation {
         }
         argv.push(format!("-dir={folder}/data"));
         argv.push(format!("-s3.config={folder}/s3.json"));
+        if self.tls.is_some() {
+            argv.push(format!("-s3.cert.file={folder}/cert.pem"));
+            argv.push(format!("-s3.key.file={folder}/key.pem"));
+        }
         Launch { argv, env: Vec::new(), signal: "KILL" }
     }
 
     /// The S3 door refuses who has no name, the filer lists, and there is a volume to store in.
     fn answers(&self, at: At<'_>, _pid: u32) -> bool {
         let status = |port: u16, path: &str| ask(port, "GET", path).map_or(0, |(status, _)| status);
-        status(at.port, "/") == 403
-            && status(self.ports[0], "/") == 200
-            && status(self.ports[2], "/dir/assign") == 200
+        // Of a door that speaks TLS it is known only that it is open; it is the last one to be opened.
+        let is_open = match self.tls {
+            Some(_) => TcpStream::connect(("127.0.0.1", at.port)).is_ok(),
+            None => status(at.port, "/") == 403,
+        };
+        is_open && status(self.ports[0], "/") == 200 && status(self.ports[2], "/dir/assign") == 200
     }
 }
