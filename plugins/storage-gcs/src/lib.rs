@@ -6,6 +6,7 @@
 
 mod address;
 mod credentials;
+mod documents;
 mod errors;
 mod options;
 mod parts;

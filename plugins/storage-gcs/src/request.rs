@@ -1,13 +1,14 @@
 //! One request with a token, and its answer.
 //!
-//! One thing is put right here and asked again at once: a token that is no longer good.
+//! Two things are put right here and asked again at once: a token that is no longer good, and a kept connection that is no
+//! longer there.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Request};
 use windlass_object::{Answer, Http};
-use windlass_plugin_api::{Error, Result};
+use windlass_plugin_api::{Error, ErrorKind, Result};
 
 use crate::address::Address;
 use crate::credentials::Credentials;
@@ -68,7 +69,7 @@ impl Requests {
         let mut renewed = false;
         loop {
             let token = if ask.is_open { None } else { self.credentials.token().await? };
-            let answer = self.http.send(formed(&ask, token.as_deref())?).await?;
+            let answer = self.ask(&ask, token.as_deref()).await?;
             let status = answer.status;
             if status.is_success() || ask.expected.contains(&status.as_u16()) {
                 return Ok(answer);
@@ -83,6 +84,19 @@ impl Requests {
     }
 }
 
+impl Requests {
+    /// A connection that was kept may be closed by the service at the very moment that it is used again: who only reads asks
+    /// once more at once.
+    async fn ask(&self, ask: &Ask, token: Option<&str>) -> Result<Answer> {
+        match self.http.send(formed(ask, token)?).await {
+            Err(error) if error.kind == ErrorKind::Unavailable && ask.method == Method::GET => {
+                self.http.send(formed(ask, token)?).await
+            }
+            answer => answer,
+        }
+    }
+}
+
 fn formed(ask: &Ask, token: Option<&str>) -> Result<Request<Bytes>> {
     let mut request = Request::builder().method(ask.method.clone()).uri(&ask.url);
     if matches!(ask.method, Method::PUT | Method::POST) {
@@ -92,8 +106,7 @@ fn formed(ask: &Ask, token: Option<&str>) -> Result<Request<Bytes>> {
         request = request.header(*name, value);
     }
     if let Some(token) = token {
-        let unusable =
-            |_| Error::new(windlass_plugin_api::ErrorKind::Config, "the token has signs that no token has");
+        let unusable = |_| Error::new(ErrorKind::Config, "the token has signs that no token has");
         let mut value = http::HeaderValue::from_str(&format!("Bearer {token}")).map_err(unusable)?;
         value.set_sensitive(true);
         request = request.header(http::header::AUTHORIZATION, value);

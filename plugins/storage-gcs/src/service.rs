@@ -5,14 +5,14 @@
 //! paid for, honours a precondition, and is the same with the emulator. The XML API's uploads in parts know no
 //! preconditions; parts that are composed are objects which everybody sees and somebody must delete.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::Method;
 use reqsign_core::time::Timestamp;
-use serde::Deserialize;
 use serde_json::{Value, json};
-use windlass_object::{Answer, Begun, How, Limits, Listed, Listing, Part, Received, Service};
+use windlass_object::{Begun, How, Limits, Listed, Listing, Part, Received, Service};
 use windlass_plugin_api::{Error, ErrorKind, Leftover, Object, Result, Stored};
 
+use crate::documents::{Page, Resource, read, related};
 use crate::errors::no_bucket;
 use crate::options::Options;
 use crate::parts::{STEP, Whole, checksum_text, sent_before, tag};
@@ -27,40 +27,6 @@ const FIELDS: &str = "items(name,size,updated),prefixes,nextPageToken";
 pub struct Bucket {
     pub requests: Requests,
     pub options: Options,
-}
-
-/// An object, as the service describes it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Resource {
-    name: String,
-    size: String,
-    updated: String,
-    generation: String,
-    crc32c: String,
-    metadata: std::collections::BTreeMap<String, String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Page {
-    items: Vec<Resource>,
-    prefixes: Vec<String>,
-    next_page_token: Option<String>,
-}
-
-impl Resource {
-    fn stored(self) -> Stored {
-        Stored {
-            version: Some(self.generation).filter(|generation| !generation.is_empty()),
-            ..Stored::default()
-        }
-    }
-
-    fn object(&self, key: String) -> Object {
-        let modified = Timestamp::parse_datetime_utc(&self.updated).ok().map(Timestamp::as_second);
-        Object { key, size_bytes: self.size.parse().unwrap_or_default(), modified, ..Object::default() }
-    }
 }
 
 impl Bucket {
@@ -156,25 +122,6 @@ impl Bucket {
         let url = self.requests.address.url(Some(key), &[]);
         self.requests.send(Ask::new(Method::DELETE, url).expect(&[404])).await.map(drop)
     }
-}
-
-/// An answer that is a document.
-async fn read<T: serde::de::DeserializeOwned>(answer: Answer) -> Result<T> {
-    serde_json::from_str(&answer.text().await?)
-        .map_err(|error| Error::failed("the service's answer can't be read").because(&error))
-}
-
-/// Description and bytes in one body (RFC 2387). The boundary is a random word that the bytes can't be expected to hold.
-fn related(boundary: &str, described: &Value, bytes: &Bytes) -> Bytes {
-    let head = format!(
-        "--{boundary}\r\ncontent-type: application/json; charset=utf-8\r\n\r\n{described}\r\n\
-         --{boundary}\r\ncontent-type: application/octet-stream\r\n\r\n"
-    );
-    let mut body = BytesMut::with_capacity(head.len() + bytes.len() + boundary.len() + 8);
-    body.extend_from_slice(head.as_bytes());
-    body.extend_from_slice(bytes);
-    body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-    body.freeze()
 }
 
 impl Service for Bucket {

@@ -3,8 +3,15 @@
 use http::StatusCode;
 use windlass_plugin_api::{Error, ErrorKind};
 
+/// The detail that an error has where the server has answered: then it is known that nothing was done.
+pub const STATUS: &str = "status";
+
 /// An error for an answer that refuses. `what` names the request.
 pub fn refused(status: StatusCode, what: &str, retry_after: Option<u64>) -> Error {
+    judged(status, what, retry_after).detail(STATUS, status.as_u16())
+}
+
+fn judged(status: StatusCode, what: &str, retry_after: Option<u64>) -> Error {
     let reason = status.canonical_reason().unwrap_or("an unknown status");
     let text = format!("the server answers {what} with {} {reason}", status.as_u16());
     // Another request holds it for a moment.

@@ -4,13 +4,14 @@
 //! protocol knows no uploads in parts: a large object is one request, whose body is written while the stream comes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use windlass_object::{Begun, How, Limits, Listed, Listing, Part, Received, Service, is_passing};
 use windlass_plugin_api::{Error, ErrorKind, Leftover, Object, Result, Stored};
 
 use crate::address::{hidden, is_hidden, meant_for, parent};
+use crate::errors::STATUS;
 use crate::flights::Flights;
 use crate::options::Options;
 use crate::request::{Ask, Requests};
@@ -21,15 +22,24 @@ const PIB: u64 = 1 << 50;
 /// The longest name of a file that file systems take is 255 bytes, and a hidden one is longer by 34.
 const NAME_BYTES: usize = 220;
 
+/// Some servers remove a file before they put another one in its place. So one that is missing is looked for so often.
+const LOOKS: u32 = 3;
+
 /// A folder of a server.
 pub struct Folder {
     pub requests: Arc<Requests>,
     flights: Flights,
+    /// Hidden files that were removed and not renamed: of those it can't be told any more where they went.
+    given_up: Mutex<BTreeSet<String>>,
 }
 
 impl Folder {
     pub fn new(requests: Requests, options: &Options) -> Self {
-        Self { requests: Arc::new(requests), flights: Flights::new(options.patience()) }
+        Self {
+            requests: Arc::new(requests),
+            flights: Flights::new(options.patience()),
+            given_up: Mutex::default(),
+        }
     }
 
     /// The place of a key that something is to be stored as, and that of its hidden file.
@@ -51,7 +61,9 @@ impl Folder {
             .header("overwrite", if how.if_absent { "F" } else { "T" });
         match self.requests.send(ask).await {
             // The answer may be lost while the file has moved: only we know its name.
-            Err(error) if is_passing(&error) => self.moved(hidden, place).await?.ok_or(error),
+            Err(error) if is_passing(&error) && !error.details.contains_key(STATUS) => {
+                self.moved(hidden, place).await?.ok_or(error)
+            }
             Err(error) => Err(error),
             Ok(_) => Ok(Stored::default()),
         }
@@ -64,6 +76,18 @@ impl Folder {
         }
         let file = self.requests.look(place).await?;
         Ok(file.map(|file| Stored { version: file.etag, ..Stored::default() }))
+    }
+
+    /// `NotFound` where no file is at `place`.
+    async fn judge_file(&self, place: &str) -> Result<()> {
+        for _ in 0..LOOKS {
+            let file = self.requests.look(place).await?;
+            if file.is_some_and(|file| file.is_shown()) {
+                return Ok(());
+            }
+        }
+        self.requests.judge_top().await?;
+        Err(Error::new(ErrorKind::NotFound, "there is no such file"))
     }
 
     /// Removes a file and the folder that nothing is left in.
@@ -144,6 +168,7 @@ impl Service for Folder {
         };
         match &stored {
             Err(error) if !is_passing(error) => {
+                self.given_up.lock().unwrap_or_else(PoisonError::into_inner).insert(hidden.clone());
                 if let Err(left) = self.remove(&hidden).await {
                     tracing::warn!("a half upload stays: {}", left.one_line());
                 }
@@ -190,6 +215,9 @@ impl Service for Folder {
 
     async fn is_published(&self, key: &str, mark: &str) -> Result<Option<Stored>> {
         let (place, hidden) = self.places(key, mark)?;
+        if self.given_up.lock().unwrap_or_else(PoisonError::into_inner).remove(&hidden) {
+            return Ok(None);
+        }
         self.moved(&hidden, &place).await
     }
 
@@ -204,24 +232,20 @@ impl Service for Folder {
         let place = self.requests.address.place(key);
         if version.is_none() {
             // A folder would answer with a page for browsers.
-            let file = self.requests.look(&place).await?;
-            let Some(file) = file.filter(File::is_shown) else {
-                self.requests.judge_top().await?;
-                return Err(Error::new(ErrorKind::NotFound, "there is no such file"));
-            };
-            into.version = Some(file.etag.unwrap_or_default());
+            self.judge_file(&place).await?;
         }
         let last = from.saturating_add(length).saturating_sub(1);
         let mut ask = Ask::new("GET", &place).header("range", format!("bytes={from}-{last}")).expect(&[416]);
         // A weak tag is good for no range.
-        let tag = version.filter(|tag| !tag.is_empty() && !tag.starts_with("W/"));
-        ask.headers.extend(tag.map(|tag| ("if-match", tag.to_owned())));
+        let strong = version.filter(|tag| !tag.is_empty() && !tag.starts_with("W/"));
+        ask.headers.extend(strong.map(|tag| ("if-match", tag.to_owned())));
         let answer = self.requests.send(ask).await.map_err(|error| match error.kind {
             ErrorKind::AlreadyExists => {
                 Error::failed(format!("the object `{key}` was replaced while it was read"))
             }
             _ => error,
         })?;
+        into.version = Some(answer.header("etag").unwrap_or_default().to_owned());
         answer.receive(from, length, into).await
     }
 

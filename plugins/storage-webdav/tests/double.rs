@@ -110,3 +110,27 @@ fn a_rename_whose_answer_was_lost_has_happened() {
     published(&storage, &cx, b"little").unwrap();
     assert_eq!(double.asked().iter().filter(|asked| asked.method == "MOVE").count(), 1);
 }
+
+/// A rival holds the name for a moment, then has it. That our hidden file is gone afterwards proves nothing: we removed it.
+#[test]
+fn a_name_that_a_rival_got_after_a_refusal_that_may_pass_is_not_ours() {
+    let (moves, removed) = (Mutex::new(0), Mutex::new(false));
+    let double = Double::start(move |asked| match asked.method.as_str() {
+        "MOVE" => {
+            let mut moves = moves.lock().unwrap();
+            *moves += 1;
+            Said::status(if *moves == 1 { 423 } else { 412 })
+        }
+        "DELETE" => {
+            *removed.lock().unwrap() = true;
+            Said::status(204)
+        }
+        "PROPFIND" if asked.path.contains(".windlass-upload-") && *removed.lock().unwrap() => {
+            Said::status(404)
+        }
+        "PROPFIND" => file(6),
+        _ => Said::status(201),
+    });
+    let (storage, cx) = storage(&double);
+    assert_eq!(published(&storage, &cx, b"little").unwrap_err().kind, ErrorKind::AlreadyExists);
+}

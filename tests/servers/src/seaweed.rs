@@ -1,5 +1,6 @@
 //! SeaweedFS with its S3 door: it checks signatures and checksums and knows parts, conditions, versions and object lock.
 
+use std::net::TcpStream;
 use std::path::Path;
 
 use crate::http::ask;
