@@ -3,12 +3,11 @@
 mod common;
 
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 
 use common::by_hand::{commands, sh, sh_with, taken};
-use common::{Ran, Sandbox, age_key as key, binary, database, fill, rows};
+use common::{Sandbox, age_key as key, binary, database, fill, rows};
 use serde_json::Value;
 
 /// A new ssh key, locked with `passphrase`.
@@ -121,6 +120,12 @@ fn a_machine_without_a_private_key_backs_up_lists_and_verifies_and_only_a_restor
     let checked = sandbox.ok(&["check"]);
     assert!(checked.contains("a sample came back"), "{checked}");
     sandbox.run(&["restore", "shop", "--identity", "gone.txt"]).expect(2).says("gone.txt");
+
+    // Another machine, with the config of this one and one of its keys.
+    sandbox.config(&format!("{config}[decode.age]\nidentity_files = [\"gone.txt\"]\n"));
+    sandbox.run(&["restore", "shop", "--to", "sqlite:third.db"]).expect(2).says("gone.txt");
+    sandbox.ok(&["restore", "shop", "--to", "sqlite:third.db", "--identity", identity]);
+    assert_eq!(rows(&sandbox.path("third.db")), rows(&sandbox.path("shop.db")));
 }
 
 #[test]
@@ -239,26 +244,6 @@ fn a_snapshot_comes_back_by_hand_with_each_kind_of_key() {
     }
 }
 
-/// Runs a command on a terminal of its own, where `typed` is typed.
-fn on_terminal(sandbox: &Sandbox, folder: &Path, command: &str, typed: &str) -> Ran {
-    let mut child = Command::new("script")
-        .args(["-q", "-e", "-c", command, "/dev/null"])
-        .current_dir(folder)
-        .env("HOME", sandbox.path(""))
-        .env("WINDLASS_HOST", "web1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("`script` (Debian: bsdutils) is needed");
-    // The end of input would hang the terminal up, so it stays open until the program has ended.
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(typed.as_bytes()).unwrap();
-    let ran = Ran::of(child.wait_with_output().unwrap());
-    drop(stdin);
-    ran
-}
-
 #[test]
 fn a_passphrase_is_asked_for_once_on_a_terminal_and_only_where_nothing_else_opens_it() {
     let sandbox = Sandbox::new();
@@ -272,11 +257,11 @@ fn a_passphrase_is_asked_for_once_on_a_terminal_and_only_where_nothing_else_open
         sandbox.config(&pipeline("shop", &filters));
         sandbox.ok(&["backup"]);
         let restore = format!("{} restore shop --mode replace --yes --to sqlite:new.db {identity}", binary());
-        let ran = on_terminal(&sandbox, &folder, &restore, "open sesame\n").expect(0);
+        let ran = sandbox.on_terminal(&folder, &restore, "open sesame\n").expect(0);
         assert_eq!(ran.stdout.matches("Passphrase to decrypt with").count(), 1, "{}", ran.stdout);
         assert_eq!(rows(&sandbox.path("new.db")), rows(&sandbox.path("shop.db")));
         fs::remove_file(sandbox.path("new.db")).unwrap();
-        on_terminal(&sandbox, &folder, &restore, "open barley\n").expect(1);
+        sandbox.on_terminal(&folder, &restore, "open barley\n").expect(1);
         assert!(!sandbox.path("new.db").exists());
         // Nobody to ask: an error, and no waiting.
         let arguments: Vec<&str> = restore.split(' ').skip(1).filter(|word| !word.is_empty()).collect();
@@ -286,7 +271,7 @@ fn a_passphrase_is_asked_for_once_on_a_terminal_and_only_where_nothing_else_open
     sandbox.config(&pipeline("shop", &to(&plain)));
     sandbox.ok(&["backup"]);
     let restore = format!("{} restore shop --to sqlite:new.db --identity key.txt", binary());
-    let ran = on_terminal(&sandbox, &folder, &restore, "").expect(0);
+    let ran = sandbox.on_terminal(&folder, &restore, "").expect(0);
     assert!(!ran.stdout.contains("Passphrase"), "{}", ran.stdout);
 }
 
@@ -311,7 +296,7 @@ fn a_snapshot_under_a_passphrase_comes_back_by_hand_and_by_the_config() {
         "{manifest}"
     );
     fs::write(hand.join("restore.sh"), command).unwrap();
-    on_terminal(&sandbox, &hand, "sh restore.sh", "open sesame\n").expect(0);
+    sandbox.on_terminal(&hand, "sh restore.sh", "open sesame\n").expect(0);
     assert_eq!(rows(&hand.join("shop.db")), rows(&sandbox.path("shop.db")));
 }
 

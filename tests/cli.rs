@@ -93,6 +93,7 @@ fn every_json_object_is_documented_with_its_keys() {
         &["backup"],
         &["list"],
         &["show", "shop"],
+        &["copy", "shop", "--from", &store, "--to", "fs:other?create_root=true"],
         &["verify"],
         &["restore", "shop"],
         &["restore", "shop", "--mode", "replace", "--yes"],

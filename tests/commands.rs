@@ -429,6 +429,8 @@ fn help_lists_the_commands_that_exist_and_no_other() {
         "show",
         "restore",
         "verify",
+        "copy",
+        "reconcile",
         "plugins",
         "config",
         "completions",

@@ -13,12 +13,13 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 10] = [
+const CONFIGS: [&str; 11] = [
     "command",
     "etcd",
     "everything",
     "files",
     "gently",
+    "optional-storage",
     "postgres",
     "s3",
     "secrets",
@@ -165,7 +166,8 @@ fn two_storages_hold_the_same_and_one_that_is_away_is_told() {
     let before = rows(&path);
     ok(&sandbox, "two-storages", &["backup"]);
     assert_eq!(sandbox.files("mnt/nas/backups"), sandbox.files("mnt/usb/backups"));
-    assert_eq!(ok(&sandbox, "two-storages", &["list"]).matches("shop@").count(), 2);
+    let listed = ok(&sandbox, "two-storages", &["list"]);
+    assert!(listed.matches("shop@").count() == 1 && listed.contains("  nas, usb  ok\n"), "{listed}");
     fs::remove_dir_all(sandbox.path("mnt/nas")).unwrap();
     fs::remove_file(&path).unwrap();
     with(&sandbox, "two-storages", &["restore", "shop"])
@@ -174,6 +176,26 @@ fn two_storages_hold_the_same_and_one_that_is_away_is_told() {
     assert_eq!(rows(&path), before);
     with(&sandbox, "two-storages", &["backup"]).expect(1);
     assert_eq!(sandbox.files("mnt/usb/backups").len(), 4, "each must succeed: nothing new in the other");
+}
+
+#[test]
+fn a_disk_that_is_away_gets_later_what_it_missed() {
+    let sandbox = examples();
+    let path = shop(&sandbox);
+    let before = rows(&path);
+    fs::rename(sandbox.path("mnt/usb"), sandbox.path("mnt/away")).unwrap();
+    with(&sandbox, "optional-storage", &["backup"]).expect(3).says("storage usb (fs@").says("is left out");
+    fs::rename(sandbox.path("mnt/away"), sandbox.path("mnt/usb")).unwrap();
+    assert!(ok(&sandbox, "optional-storage", &["list"]).contains("  nas      ok, missing in usb\n"));
+    ok(&sandbox, "optional-storage", &["reconcile"]);
+    assert_eq!(sandbox.files("mnt/nas/backups"), sandbox.files("mnt/usb/backups"));
+    let second = format!("fs:{}?create_root=true", sandbox.path("mnt/usb/second").display());
+    ok(&sandbox, "optional-storage", &["copy", "shop", "--from", "nas", "--to", &second]);
+    assert_eq!(sandbox.files("mnt/nas/backups"), sandbox.files("mnt/usb/second"));
+    fs::remove_dir_all(sandbox.path("mnt/nas")).unwrap();
+    fs::remove_file(&path).unwrap();
+    ok(&sandbox, "optional-storage", &["restore", "shop"]);
+    assert_eq!(rows(&path), before);
 }
 
 #[test]

@@ -222,7 +222,7 @@ fn of_two_storages_one_that_fails_leaves_no_snapshot_in_either() {
     }
 }
 
-/// The one gap that no order of steps closes (docs/adr/0004): it is told, and what stays is whole.
+/// The one gap that no order of steps closes (docs/adr/0013): it is told, and what stays is whole.
 #[test]
 fn a_manifest_that_can_not_be_taken_back_is_told_and_is_of_a_whole_snapshot() {
     let sandbox = Sandbox::new();

@@ -6,6 +6,7 @@ mod common;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use common::{Ran, Sandbox, database, rows, until};
@@ -249,5 +250,39 @@ fn keys_are_found_where_the_tools_of_aws_find_them() {
             head.contains("credential=asiarole/") && head.contains("x-amz-security-token: of-the-role")
         };
         assert!(heads.iter().all(is_role), "{environment:?}: {heads:?}");
+    }
+}
+
+/// The most memory that a run had at once, in KiB.
+fn peak(sandbox: &Sandbox, arguments: &[&str]) -> u64 {
+    let mut command = sandbox.command(arguments);
+    command.env("ID", Seaweed::ADMIN.id).env("KEY", Seaweed::ADMIN.secret).stdout(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    let ended = loop {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        peak = line
+            .and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok())
+            .map_or(peak, |now| peak.max(now));
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    };
+    assert!(ended.success() && peak > 0, "{arguments:?}: {ended}, {peak} KiB");
+    peak
+}
+
+#[test]
+fn memory_stays_below_96_mib_whatever_the_size() {
+    let (server, sandbox) = (server(), Sandbox::new());
+    let source = "[source.big]\nplugin = \"command\"\ndump_command = [\"head\", \"-c\", \"250000000\", \"/dev/zero\"]\n\
+                  [pipeline.big]\nsource = \"big\"\nstorage = [\"s3\"]\n";
+    sandbox.config(&(storage(&server, "s3", "") + source));
+    for arguments in [&["backup", "big"][..], &["verify", "big"]] {
+        let peak = peak(&sandbox, arguments);
+        assert!(peak < 96 * 1024, "{arguments:?} took {peak} KiB");
     }
 }

@@ -2,30 +2,11 @@
 
 mod common;
 
-use std::io::Write;
-use std::process::Stdio;
-
 use common::{Ran, Sandbox, binary};
 
-/// Runs the binary on a terminal of its own, where `answer` is typed. Its standard error comes on standard output.
+/// Runs the binary on a terminal, where `answer` is typed.
 fn on_terminal(sandbox: &Sandbox, arguments: &str, answer: &str) -> Ran {
-    let mut command = std::process::Command::new("script");
-    command
-        .args(["-q", "-e", "-c", &format!("{} {arguments}", binary()), "/dev/null"])
-        .current_dir(sandbox.path(""))
-        .env("HOME", sandbox.path(""))
-        .env("WINDLASS_HOST", "web1")
-        .env("TERM", "xterm")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().expect("`script` (Debian: bsdutils) is needed");
-    // The end of input would hang the terminal up, so it stays open until the program has ended.
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(answer.as_bytes()).unwrap();
-    let ran = Ran::of(child.wait_with_output().unwrap());
-    drop(stdin);
-    ran
+    sandbox.on_terminal(&sandbox.path(""), &format!("{} {arguments}", binary()), answer)
 }
 
 #[test]

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use windlass_host::catalog::{Catalog, Found, SnapshotKey};
 use windlass_host::exit::{Exit, Outcome};
+use windlass_host::pipeline::copies::Held;
 use windlass_host::pipeline::outputs::OpenStorage;
 use windlass_host::pipeline::restore::{Request, restore};
 use windlass_host::pipeline::verify::{Depth, verify};
@@ -109,7 +110,8 @@ impl Snapshot<'_> {
             pipelines: Vec::new(),
             confirm: Arc::new(|_| Ok(())),
         };
-        restore(&workshop.engine, &self.shop.storage, &manifest, &request)
+        let held = Held { manifest, copies: vec![self.shop.storage.clone()] };
+        restore(&workshop.engine, &held, &request)
     }
 
     /// What must hold while a bit of `object` is another one.

@@ -3,8 +3,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
+
+use super::gpg::Gpg;
 
 /// What a decoder can tell of bytes that were changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct Ready {
     pub decode: Map<String, Value>,
     /// Variables of the shell that runs its command.
     pub environment: Vec<(&'static str, PathBuf)>,
+    /// What must last as long.
+    keeps: Option<Arc<Gpg>>,
 }
 
 static FILTERS: &[Filter] = &[
@@ -45,6 +50,8 @@ static FILTERS: &[Filter] = &[
     Filter { name: "lz4", proves: Proves::Content, set_up: codec },
     Filter { name: "brotli", proves: Proves::Nothing, set_up: light },
     Filter { name: "age", proves: Proves::Everything, set_up: age },
+    // The number of the key that it is for may be anything: all keys are tried.
+    Filter { name: "openpgp", proves: Proves::Content, set_up: openpgp },
 ];
 
 /// Every filter, its keys made in `place`.
@@ -90,5 +97,17 @@ fn age(place: &Path) -> Ready {
         encode: object(json!({ "recipients": [public] })),
         decode: object(json!({ "identity_files": [&identity] })),
         environment: vec![("AGE_IDENTITY", identity)],
+        keeps: None,
+    }
+}
+
+fn openpgp(place: &Path) -> Ready {
+    let gpg = Gpg::new();
+    gpg.key_of("future-default", place, "openpgp", "");
+    Ready {
+        encode: object(json!({ "recipient_files": [place.join("openpgp.pub")] })),
+        decode: object(json!({ "identity_files": [place.join("openpgp.sec")] })),
+        environment: vec![("GNUPGHOME", gpg.home().to_owned())],
+        keeps: Some(Arc::new(gpg)),
     }
 }

@@ -5,13 +5,16 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod by_hand;
+pub mod fan;
 pub mod filters;
+pub mod gpg;
 pub mod misbehaving;
 pub mod shop;
 pub mod skew;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -112,6 +115,27 @@ impl Sandbox {
         }
         found.sort();
         found
+    }
+
+    /// Runs a command in `folder`, on a terminal of its own, where `typed` is typed. Its standard error comes on standard output.
+    pub fn on_terminal(&self, folder: &Path, command: &str, typed: &str) -> Ran {
+        let mut child = Command::new("script")
+            .args(["-q", "-e", "-c", command, "/dev/null"])
+            .current_dir(folder)
+            .env("HOME", self.path(""))
+            .env("WINDLASS_HOST", "web1")
+            .env("TERM", "xterm")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("`script` (Debian: bsdutils) is needed");
+        // The end of input would hang the terminal up, so it stays open until the program has ended.
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(typed.as_bytes()).unwrap();
+        let ran = Ran::of(child.wait_with_output().unwrap());
+        drop(stdin);
+        ran
     }
 
     /// The object `name` of the newest snapshot of `pipeline` in the folder `store`.

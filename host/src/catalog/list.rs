@@ -1,10 +1,12 @@
 //! Reads what a storage holds.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use jiff::Timestamp;
-use windlass_plugin_api::{Context, During, Error, ErrorKind, ListOptions, Result, Storage};
+use windlass_plugin_api::{Context, During, Error, ErrorKind, ListOptions, Object, Result, Storage};
 
+use super::level::Shelf;
 use super::manifest::{MAX_BYTES, Manifest};
 use super::reference::{Reference, When};
 use super::snapshot::{MANIFEST, SnapshotId, SnapshotKey, is_host_label, is_pipeline_name, pipeline_prefix};
@@ -127,8 +129,21 @@ impl<'a> Catalog<'a> {
         Ok(incomplete)
     }
 
+    /// What this storage holds of a pipeline.
+    pub fn shelf(&self, host: &str, pipeline: &str) -> Result<Shelf> {
+        let prefix = pipeline_prefix(host, pipeline);
+        let mut objects = BTreeMap::new();
+        self.entries(&prefix, None, |entry| _ = objects.insert(entry.key, entry.size_bytes))?;
+        Ok(Shelf { found: self.snapshots(host, pipeline)?, objects })
+    }
+
     /// The manifest of one snapshot; [`NotFound`](ErrorKind::NotFound) if there is none.
     pub fn manifest(&self, key: &SnapshotKey) -> Result<Manifest> {
+        self.manifest_bytes(key).map(|(manifest, _)| manifest)
+    }
+
+    /// With the bytes of its object.
+    pub fn manifest_bytes(&self, key: &SnapshotKey) -> Result<(Manifest, Vec<u8>)> {
         let object = key.object(MANIFEST);
         let mut bytes = Vec::new();
         let reader = self.storage.open(self.cx, &object, None)?;
@@ -141,7 +156,7 @@ impl<'a> Catalog<'a> {
                 "the manifest of `{key}` is damaged: it is over {MAX_BYTES} bytes"
             )));
         }
-        Manifest::from_bytes(&bytes, key)
+        Ok((Manifest::from_bytes(&bytes, key)?, bytes))
     }
 
     /// The snapshot that `reference` names, on `host` unless it names another.
@@ -184,22 +199,27 @@ impl<'a> Catalog<'a> {
     /// The names that stand between `prefix` and the next slash.
     fn folders(&self, prefix: &str) -> Result<Vec<String>> {
         let mut folders = Vec::new();
+        self.entries(prefix, Some("/"), |entry| {
+            let name = entry.key.strip_prefix(prefix).and_then(|name| name.strip_suffix('/'));
+            folders.extend(name.map(str::to_owned));
+        })?;
+        Ok(folders)
+    }
+
+    /// Every entry below `prefix`, page by page.
+    fn entries(&self, prefix: &str, delimiter: Option<&str>, mut each: impl FnMut(Object)) -> Result<()> {
         let mut what = ListOptions {
             prefix: prefix.to_owned(),
-            delimiter: Some("/".to_owned()),
+            delimiter: delimiter.map(str::to_owned),
             ..ListOptions::default()
         };
         loop {
             let page = self.storage.list(self.cx, &what)?;
             let last = page.entries.last().map(|entry| entry.key.clone());
-            folders.extend(
-                page.entries
-                    .iter()
-                    .filter_map(|entry| Some(entry.key.strip_prefix(prefix)?.strip_suffix('/')?.to_owned())),
-            );
+            page.entries.into_iter().for_each(&mut each);
             // A storage that says "more" and gives nothing, or the same again, would keep us here for ever.
             if !page.more || last.is_none() || last <= what.after {
-                return Ok(folders);
+                return Ok(());
             }
             what.after = last;
         }

@@ -5,6 +5,7 @@
 
 mod applied;
 pub mod item;
+pub mod level;
 pub mod list;
 pub mod manifest;
 pub mod reference;

@@ -64,6 +64,10 @@ pub enum Command {
     Restore(Restore),
     /// Read snapshots back and prove them
     Verify(Verify),
+    /// Copy a snapshot from one storage to another
+    Copy(Copy),
+    /// Copy what the storages of a pipeline lack of each other's snapshots
+    Reconcile(Reconcile),
     /// Look at the plugins
     Plugins(Plugins),
     /// Look at the config
@@ -264,6 +268,40 @@ pub struct Verify {
     /// Look in this storage (a name or a URL)
     #[arg(long, value_name = "STORAGE")]
     pub storage: Option<String>,
+}
+
+/// Arguments of `copy`.
+#[derive(clap::Args, Debug)]
+pub struct Copy {
+    /// `[HOST/]PIPELINE` (its newest), `…@ID` or `…@2026-11-20[T12:00]`
+    #[arg(value_name = "SNAPSHOT")]
+    pub snapshot: String,
+    /// The storage that has it (a name or a URL)
+    #[arg(long, value_name = "STORAGE")]
+    pub from: String,
+    /// The storage that it is copied to (a name or a URL)
+    #[arg(long, value_name = "STORAGE")]
+    pub to: String,
+    /// Say what would be copied, write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Wait so long for a run of the pipeline to end (`30s`, `10m`)
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub wait_lock: Option<Duration>,
+}
+
+/// Arguments of `reconcile`.
+#[derive(clap::Args, Debug)]
+pub struct Reconcile {
+    /// The pipelines; all of the config if none is named
+    #[arg(value_name = "[HOST/]PIPELINE")]
+    pub pipelines: Vec<String>,
+    /// Say what would be copied, write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Wait so long for a run of a pipeline to end (`30s`, `10m`)
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub wait_lock: Option<Duration>,
 }
 
 /// Arguments of `plugins`.

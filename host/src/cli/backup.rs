@@ -56,14 +56,16 @@ fn with_items(plans: Vec<Plan>, engine: &Arc<Engine>, tell: impl Fn(Failure) -> 
 
 fn plan_only(engine: &Arc<Engine>, plan: &Plan) -> Outcome<Exit> {
     let planned = dry_run(engine, plan).map_err(|failure| failure.in_pipeline(&plan.pipeline))?;
+    let exit = if planned.storages_left_out.is_empty() { Exit::Ok } else { Exit::Incomplete };
     engine.report.event(&Event::Planned(planned));
-    Ok(Exit::Ok)
+    Ok(exit)
 }
 
 fn store(engine: &Arc<Engine>, plan: Plan) -> Outcome<Exit> {
     let stored = backup(engine, &Arc::new(plan))
         .map_err(|failure| Failure { exit: of_backup(&failure), ..failure })?;
-    let exit = if stored.left_out > 0 { Exit::Incomplete } else { Exit::Ok };
+    let is_whole = stored.left_out == 0 && stored.storages_left_out.is_empty();
+    let exit = if is_whole { Exit::Ok } else { Exit::Incomplete };
     engine.report.event(&Event::Stored(stored));
     Ok(exit)
 }

@@ -3,11 +3,13 @@
 use windlass_plugin_api::Context;
 
 use super::args::{List, Show};
-use super::session::Session;
-use crate::catalog::{Catalog, Found, Reference, When};
+use super::merged::{Copies, Merged};
+use super::session::{Session, base};
+use crate::catalog::{Catalog, Found, Reference, SnapshotKey, When};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::outputs::OpenStorage;
-use crate::report::{Event, SnapshotRow, error_event, units};
+use crate::pipeline::plan::Engine;
+use crate::report::{CopyRow, Event, SnapshotRow, error_event, units};
 
 /// Lists the snapshots that fit.
 pub fn list(session: &Session, arguments: &List) -> Outcome<Exit> {
@@ -19,18 +21,14 @@ pub fn list(session: &Session, arguments: &List) -> Outcome<Exit> {
     let engine = session.engine()?;
     let cx = session.context(&engine);
     let pipeline = wanted.as_ref().map(|reference| reference.pipeline.as_str());
-    let (mut rows, mut exit, mut count) = (Vec::new(), Exit::Ok, 0);
+    let (mut all, mut exit) = (Merged::default(), Exit::Ok);
     for chosen in session.where_to_look(arguments.storage.as_deref(), pipeline)? {
         let read = |open: &OpenStorage| {
             everything(open, &cx, wanted.as_ref(), &engine.host, arguments.all_hosts)
                 .map_err(|error| Failure::from(error).at(open.stage.clone()))
         };
         match engine.open_storage(&chosen, &cx).and_then(|open| read(&open)) {
-            Ok(found) => {
-                count += found.len();
-                let fitting = found.iter().filter(|found| fits(found, arguments));
-                rows.extend(fitting.map(|found| row(found, &chosen.name)));
-            }
+            Ok(found) => all.add(&chosen.name, found),
             // A storage that can't be read now doesn't hide what the others have.
             Err(failure) => {
                 session.report.event(&error_event(&failure));
@@ -38,16 +36,26 @@ pub fn list(session: &Session, arguments: &List) -> Outcome<Exit> {
             }
         }
     }
-    if let (Some(reference), 0, Exit::Ok) = (&wanted, count, exit) {
+    if let (Some(reference), true, Exit::Ok) = (&wanted, all.is_empty(), exit) {
         session.know_pipeline(&reference.pipeline)?;
     }
-    if rows.iter().any(|row: &SnapshotRow| row.state == "damaged") {
+    let all = all.snapshots(|key| wanted_in(session, &engine, key, arguments.storage.as_ref()));
+    let rows: Vec<SnapshotRow> =
+        all.iter().filter(|copies| fits(copies.found(), arguments)).map(row).collect();
+    if rows.iter().flat_map(|row| &row.storages).any(|copy| copy.state == "damaged") {
         exit = exit.and(Exit::Damaged);
     }
     if exit != Exit::Failed || !rows.is_empty() {
         session.report.event(&Event::Snapshots { snapshots: rows });
     }
     Ok(exit)
+}
+
+/// The storages that should have a snapshot of this host: its pipeline's. One that was asked for alone isn't compared with them.
+fn wanted_in(session: &Session, engine: &Engine, key: &SnapshotKey, asked: Option<&String>) -> Vec<String> {
+    let pipeline = session.config.pipelines.get(base(&key.pipeline));
+    let pipeline = pipeline.filter(|_| asked.is_none() && key.host == engine.host);
+    pipeline.map(|pipeline| pipeline.storage_names()).unwrap_or_default()
 }
 
 fn everything(
@@ -85,15 +93,13 @@ fn fits(found: &Found, arguments: &List) -> bool {
         && (!arguments.plain || !manifest.is_encrypted())
 }
 
-fn row(found: &Found, storage: &str) -> SnapshotRow {
+fn row(copies: &Copies) -> SnapshotRow {
+    let found = copies.found();
     let manifest = found.manifest.as_ref();
-    let (state, problem) = match manifest {
-        Ok(_) => ("ok", None),
-        Err(error) if error.kind == windlass_plugin_api::ErrorKind::Damaged => {
-            ("damaged", Some(error.one_line()))
-        }
-        Err(error) => ("unreadable", Some(error.one_line())),
-    };
+    let best = CopyRow::of("", &found.manifest);
+    let (state, problem) = (best.state, best.problem);
+    let storages: Vec<CopyRow> =
+        copies.all.iter().map(|(storage, manifest)| CopyRow::of(storage, manifest)).collect();
     let manifest = manifest.ok();
     let stream = manifest.and_then(|manifest| manifest.streams.first());
     let filters = stream.map(|stream| stream.filters.iter().map(|filter| filter.plugin.clone()).collect());
@@ -103,7 +109,8 @@ fn row(found: &Found, storage: &str) -> SnapshotRow {
         pipeline: found.key.pipeline.clone(),
         id: found.key.id.to_string(),
         time: units::utc(manifest.map_or_else(|| found.key.id.time(), |manifest| manifest.started)),
-        storage: storage.to_owned(),
+        storage: copies.storage().to_owned(),
+        storages,
         state,
         problem,
         plain_bytes: manifest.map(|manifest| manifest.plain_bytes()),
@@ -120,7 +127,14 @@ fn row(found: &Found, storage: &str) -> SnapshotRow {
 /// Shows one snapshot.
 pub fn show(session: &Session, arguments: &Show) -> Outcome<Exit> {
     let engine = session.engine()?;
-    let (open, manifest) = session.resolve(&engine, &arguments.snapshot, arguments.storage.as_deref())?;
-    session.report.event(&Event::Shown { manifest: Box::new(manifest), storage: open.name });
-    Ok(Exit::Ok)
+    let resolved = session.resolve(&engine, &arguments.snapshot, arguments.storage.as_deref())?;
+    let rows = resolved.copies.iter().map(|copy| CopyRow::of(&copy.open.name, &copy.manifest));
+    let wanted = wanted_in(session, &engine, &resolved.manifest.key(), arguments.storage.as_ref());
+    let rows = rows.filter(|row| row.state != "missing" || wanted.contains(&row.storage));
+    let rows: Vec<CopyRow> = rows.collect();
+    let exit = if rows.iter().any(|copy| copy.state == "damaged") { Exit::Damaged } else { Exit::Ok };
+    let held = resolved.held(session);
+    let storage = held.copies.first().map(|open| open.name.clone()).unwrap_or_default();
+    session.report.event(&Event::Shown { manifest: Box::new(held.manifest), storage, storages: rows });
+    Ok(exit)
 }

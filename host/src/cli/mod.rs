@@ -8,11 +8,14 @@ mod ask;
 mod backup;
 mod check;
 mod config;
+mod copy;
 mod documents;
 mod init;
 mod list;
 mod log;
+mod merged;
 mod plugins;
+mod reconcile;
 mod restore;
 mod session;
 mod verify;
@@ -79,6 +82,8 @@ fn run(args: Args, secrets: Arc<Secrets>, report: Arc<dyn Report>, cancel: Arc<C
         Command::Show(arguments) => list::show(&session()?, arguments),
         Command::Restore(arguments) => restore::run(&session()?, arguments),
         Command::Verify(arguments) => verify::run(&session()?, arguments),
+        Command::Copy(arguments) => copy::run(&session()?, arguments),
+        Command::Reconcile(arguments) => reconcile::run(&session()?, arguments),
         Command::Plugins(arguments) => plugins::run(&session()?, arguments),
         Command::Config(arguments) => config::run(&session()?, arguments),
     }

@@ -21,8 +21,8 @@ use crate::catalog::snapshot::SnapshotId;
 use crate::config::{Located, Selection, set, set_text};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::bare::{Bare, restore_bare};
+use crate::pipeline::copies::Held;
 use crate::pipeline::decode::decode;
-use crate::pipeline::outputs::OpenStorage;
 use crate::pipeline::plan::{Chosen, Engine, Plan};
 use crate::pipeline::restore::{Request, restore};
 use crate::pipeline::sense;
@@ -42,15 +42,15 @@ pub fn run(session: &Session, arguments: &Restore) -> Outcome<Exit> {
         return restore_bare(&engine, bare, &request);
     }
     let snapshot = arguments.snapshot.as_deref().unwrap_or_default();
-    let (storage, manifest) = session.resolve(&engine, snapshot, arguments.storage.as_deref())?;
+    let held = session.resolve(&engine, snapshot, arguments.storage.as_deref())?.held(session);
     if !arguments.accept_chain {
-        keeps_encryption(session, &manifest)?;
+        keeps_encryption(session, &held.manifest)?;
     }
     if let Some(output) = &arguments.output {
-        return output_stream(&engine, &storage, &manifest, arguments, output);
+        return output_stream(&engine, &held, arguments, output);
     }
-    let request = request(session, arguments, Some(&manifest))?;
-    restore(&engine, &storage, &manifest, &request)
+    let request = request(session, arguments, Some(&held.manifest))?;
+    restore(&engine, &held, &request)
 }
 
 /// Compares with the pipeline of that name, whoever's snapshot it is: a config is shared by hosts.
@@ -196,25 +196,19 @@ fn by_suffixes(session: &Session, input: &Path) -> Outcome<Vec<Chosen>> {
     Ok(filters)
 }
 
-fn output_stream(
-    engine: &Arc<Engine>,
-    storage: &OpenStorage,
-    manifest: &Manifest,
-    arguments: &Restore,
-    output: &Path,
-) -> Outcome<Exit> {
+fn output_stream(engine: &Arc<Engine>, held: &Held, arguments: &Restore, output: &Path) -> Outcome<Exit> {
     let stream = arguments.only.first().map(|name| name.to_string_lossy().into_owned());
     let started = Instant::now();
     if output == Path::new("-") {
-        decode(engine, storage, manifest, stream.as_deref(), &mut std::io::stdout().lock())?;
+        decode(engine, held, stream.as_deref(), &mut std::io::stdout().lock())?;
         return Ok(Exit::Ok);
     }
     if output.exists() {
         ask::confirm(&format!("Replace `{}`?", output.display()), arguments.yes)?;
     }
-    let bytes = to_file(output, |file| decode(engine, storage, manifest, stream.as_deref(), file))?;
+    let bytes = to_file(output, |file| decode(engine, held, stream.as_deref(), file))?;
     engine.report.event(&Event::Wrote {
-        what: manifest.key().to_string(),
+        what: held.manifest.key().to_string(),
         path: output.display().to_string(),
         bytes,
         seconds: started.elapsed().as_secs_f64(),

@@ -4,6 +4,7 @@ mod keys;
 mod look;
 
 pub use keys::Keys;
+pub use look::{Resolved, same};
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,6 +23,7 @@ use crate::config::{
     name_from_url, redact_url,
 };
 use crate::exit::{Exit, Failure, Outcome};
+use crate::pipeline::fan::Rules;
 use crate::pipeline::plan::{Chosen, Engine, LazyState, Plan};
 use crate::pipeline::watch::Limits;
 use crate::plugins::Registry;
@@ -179,10 +181,10 @@ impl Session {
         let source = self.named(Kind::Source, &pipeline.source, &pipeline.source_key())?;
         let filters = pipeline.filters.iter().map(|entry| self.choose(Kind::Filter, entry, &entry.plugin));
         let filters = filters.collect::<Outcome<_>>()?;
-        let storages = if adhoc.storages.is_empty() {
-            self.storages_of(pipeline)?
+        let (storages, rules) = if adhoc.storages.is_empty() {
+            (self.storages_of(pipeline)?, rules_of(pipeline))
         } else {
-            self.given_storages(&adhoc.storages)?
+            (self.given_storages(&adhoc.storages)?, Rules::all(adhoc.storages.len()))
         };
         let mut notes = Vec::new();
         if pipeline.schedule.is_some() {
@@ -202,6 +204,7 @@ impl Session {
             each: pipeline.each.clone(),
             filters,
             storages,
+            rules,
             limits: Limits { timeout: pipeline.timeout, stall_timeout: pipeline.stall_timeout },
             priority: pipeline.priority,
             tags: pipeline.tags.clone(),
@@ -235,6 +238,7 @@ impl Session {
             each: None,
             filters: adhoc.filters.iter().map(filter).collect::<Outcome<_>>()?,
             storages: self.given_storages(&adhoc.storages)?,
+            rules: Rules::all(adhoc.storages.len()),
             limits: Limits::default(),
             priority: Priority::default(),
             tags: std::collections::BTreeMap::new(),
@@ -245,7 +249,7 @@ impl Session {
 
     fn storages_of(&self, pipeline: &Pipeline) -> Outcome<Vec<Chosen>> {
         let storages = pipeline.storages.iter().enumerate();
-        storages.map(|(i, name)| self.named(Kind::Storage, name, &pipeline.storage_key(i))).collect()
+        storages.map(|(i, one)| self.named(Kind::Storage, &one.name, &pipeline.storage_key(i))).collect()
     }
 
     fn given_storages(&self, names: &[String]) -> Outcome<Vec<Chosen>> {
@@ -265,6 +269,12 @@ impl Session {
     pub fn plugin_dirs(&self) -> Vec<(&Path, String)> {
         self.registry.dirs().iter().map(|dir| (dir.path.as_path(), dir.origin.to_string())).collect()
     }
+}
+
+/// Which of a pipeline's storages a run can do without.
+fn rules_of(pipeline: &Pipeline) -> Rules {
+    let patience = |index| (!pipeline.is_required(index)).then(|| pipeline.patience(index));
+    Rules::new((0..pipeline.storages.len()).map(patience).collect(), pipeline.least_storages())
 }
 
 /// The pipeline that `name` is, or is an item of.

@@ -1,11 +1,12 @@
 //! `windlass verify`.
 
-use windlass_plugin_api::Result;
+use windlass_plugin_api::{ErrorKind, Result};
 
 use super::args::Verify;
-use super::session::{Keys, Session};
+use super::session::{Keys, Resolved, Session};
 use crate::catalog::{Catalog, Found, Reference, When};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::pipeline::plan::Engine;
 use crate::pipeline::verify::{Depth, verify};
 use crate::report::error_event;
 
@@ -22,8 +23,8 @@ pub fn run(session: &Session, arguments: &Verify) -> Outcome<Exit> {
     if let (Some(text), Some(Reference { when: When::Id(_) | When::At(_), .. })) =
         (&arguments.snapshot, &reference)
     {
-        let (open, manifest) = session.resolve(&engine, text, arguments.storage.as_deref())?;
-        return verify(&engine, &open, &Found { key: manifest.key(), manifest: Ok(manifest) }, depth);
+        let resolved = session.resolve(&engine, text, arguments.storage.as_deref())?;
+        return every_copy(&engine, resolved, depth);
     }
     let cx = session.context(&engine);
     let mut exit = Exit::Ok;
@@ -53,6 +54,25 @@ pub fn run(session: &Session, arguments: &Verify) -> Outcome<Exit> {
     if count == 0 && exit == Exit::Ok {
         let what = arguments.snapshot.as_ref().map(|name| format!(" of `{name}`")).unwrap_or_default();
         return Err(Failure::not_found(format!("no snapshot{what}")).hint("See `windlass list --all-hosts`."));
+    }
+    Ok(exit)
+}
+
+/// One snapshot, in every storage that has it.
+fn every_copy(engine: &Engine, resolved: Resolved, depth: Depth) -> Outcome<Exit> {
+    let Resolved { manifest, copies, failures } = resolved;
+    let mut exit = Exit::Ok;
+    for failure in failures.iter().filter(|failure| failure.exit != Exit::Damaged) {
+        engine.report.event(&error_event(failure));
+        exit = exit.and(failure.exit);
+    }
+    for copy in copies {
+        // What one storage lacks is told by `list`; there is nothing to prove.
+        let is_there = copy.manifest.as_ref().map_or_else(|error| error.kind == ErrorKind::Damaged, |_| true);
+        if is_there {
+            let found = Found { key: manifest.key(), manifest: copy.manifest };
+            exit = exit.and(verify(engine, &copy.open, &found, depth)?);
+        }
     }
     Ok(exit)
 }

@@ -73,6 +73,16 @@ impl<'a> Fields<'a, '_> {
         }
     }
 
+    /// Yes or no.
+    pub fn flag(&mut self, key: &str) -> Option<bool> {
+        let field = self.table.get(key)?;
+        let Data::Bool(flag) = &field.value.value else {
+            self.wrong_type(key, field, "a boolean");
+            return None;
+        };
+        Some(*flag)
+    }
+
     /// A whole number from 0.
     pub fn count(&mut self, key: &str) -> Option<u32> {
         let field = self.table.get(key)?;

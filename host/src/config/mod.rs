@@ -21,6 +21,7 @@ mod convert;
 mod each;
 mod examine;
 mod explain;
+mod fan;
 mod fields;
 mod files;
 mod limit;
@@ -45,6 +46,7 @@ mod validate;
 pub mod value;
 
 pub use each::Each;
+pub use fan::StorageUse;
 pub use fields::{LABEL, NAME, is_label, is_name, parse_duration};
 pub use limit::{Limit, parse_rate};
 pub use locate::{Environment, Place};

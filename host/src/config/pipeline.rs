@@ -7,6 +7,7 @@ use semver::VersionReq;
 use windlass_plugin_api::Kind;
 
 use super::each::Each;
+use super::fan::StorageUse;
 use super::priority::Priority;
 use super::retention::Retention;
 use super::schedule::Schedule;
@@ -43,8 +44,10 @@ pub struct Pipeline {
     pub each: Option<Each>,
     /// In the order in which a backup passes through them.
     pub filters: Vec<Entry>,
-    /// Names of `[storage.X]` or URLs; at least one.
-    pub storages: Vec<Located<String>>,
+    /// Where snapshots are kept; at least one.
+    pub storages: Vec<StorageUse>,
+    /// At least so many of them must have a snapshot.
+    pub quorum: Option<Located<u32>>,
     /// When it should run. Nothing acts on it yet.
     pub schedule: Option<Schedule>,
     /// What should be kept. Nothing acts on it yet.

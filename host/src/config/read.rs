@@ -9,6 +9,7 @@ use windlass_plugin_api::Kind;
 
 use super::Config;
 use super::each::Each;
+use super::fan::{StorageUse, quorum, storages};
 use super::fields::{Fields, LABEL, NAME, a, is_label, is_name, join};
 use super::files::{Document, Documents};
 use super::pipeline::{Entry, Pipeline};
@@ -23,11 +24,12 @@ pub(super) const TOP: [&str; 8] =
     ["decode", "defaults", "host", "include", "pipeline", "plugin_dirs", "source", "storage"];
 
 /// Keys of a `[pipeline.X]`; but for the first [`OWN`], also of `[defaults.pipeline]`.
-pub(super) const PIPELINE: [&str; 11] = [
+pub(super) const PIPELINE: [&str; 12] = [
     "source",
     "each",
     "filters",
     "storage",
+    "quorum",
     "schedule",
     "retention",
     "timeout",
@@ -118,7 +120,8 @@ impl Reading {
         fields.deny_unknown(&PIPELINE[OWN..]);
         policies(&mut fields);
         filters(&mut fields);
-        fields.strings("storage");
+        storages(&mut fields);
+        quorum(&mut fields);
         self.defaults.0.retain(|key, _| PIPELINE[OWN..].contains(&key.as_str()));
     }
 
@@ -141,7 +144,8 @@ impl Reading {
         let policies = policies(&mut fields);
         let source = fields.string("source");
         let each = fields.table("each").and_then(|mut fields| Each::read(&mut fields));
-        let storages = fields.strings("storage");
+        let storages = storages(&mut fields);
+        let quorum = quorum(&mut fields);
         require(&mut fields);
         if !incomplete {
             self.check_names(&mut fields, source.as_ref(), &storages);
@@ -152,6 +156,7 @@ impl Reading {
             each,
             filters,
             storages,
+            quorum,
             schedule: policies.schedule,
             retention: policies.retention,
             timeout: policies.timeout,
@@ -161,6 +166,7 @@ impl Reading {
             origin: field.key.clone(),
             written: own,
         };
+        pipeline.check_storages().into_iter().for_each(|problem| problems.push(problem));
         (!pipeline.storages.is_empty()).then_some(pipeline)
     }
 
@@ -187,11 +193,12 @@ impl Reading {
         &self,
         fields: &mut Fields<'_, '_>,
         source: Option<&Located<String>>,
-        storages: &[Located<String>],
+        storages: &[StorageUse],
     ) {
         let one = source.map(|source| ("source".to_owned(), source, &self.sources, "source"));
         let many = storages.iter().enumerate();
-        let many = many.map(|(index, name)| (format!("storage[{index}]"), name, &self.storages, "storage"));
+        let many = many
+            .map(|(index, storage)| (format!("storage[{index}]"), &storage.name, &self.storages, "storage"));
         for (key, name, known, section) in one.into_iter().chain(many) {
             if !name.contains(':') && !known.contains_key(&name.value) {
                 let message = format!("there is no `[{section}.{}]`", name.value);
@@ -199,8 +206,8 @@ impl Reading {
                 fields.problems.push(problem.suggest(name, known.keys().map(String::as_str)));
             }
         }
-        for (index, name) in storages.iter().enumerate() {
-            if storages[..index].iter().any(|other| other.value == name.value) {
+        for (index, StorageUse { name, .. }) in storages.iter().enumerate() {
+            if storages[..index].iter().any(|other| other.name.value == name.value) {
                 let message = format!("the storage `{}` is named twice", super::url::redact_url(name));
                 fields.problem(&format!("storage[{index}]"), &name.origin, message);
             }

@@ -241,6 +241,16 @@ fn io_class() -> Value {
 fn pipeline() -> Value {
     let count = json!({ "type": "integer", "minimum": 0 });
     let length = |description: &str| json!({ "description": description, "type": "string", "examples": ["30m", "2h"] });
+    let storage = json!({ "anyOf": [{ "type": "string" }, {
+        "type": "object",
+        "required": ["name"],
+        "additionalProperties": false,
+        "properties": {
+            "name": { "description": "The name of a `[storage.X]`, or a URL.", "type": "string" },
+            "required": { "description": "Whether a run fails without it. Default: true.", "type": "boolean" },
+            "stall_timeout": length("Of one that isn't required: how long it may hold the others back. Default: 5m."),
+        },
+    }] });
     let cron = json!({ "type": "string", "examples": ["0 3 * * *", "@daily"] });
     json!({
         "type": "object",
@@ -261,7 +271,15 @@ fn pipeline() -> Value {
                 "type": "array",
                 "items": { "anyOf": [{ "type": "string" }, { "$ref": "#/$defs/filter" }] },
             },
-            "storage": texts("Names of `[storage.X]`, or URLs; each must succeed."),
+            "storage": {
+                "description": "Names of `[storage.X]`, or URLs; each must succeed unless something else is said.",
+                "oneOf": [storage, { "type": "array", "minItems": 1, "items": storage }],
+            },
+            "quorum": {
+                "description": "So many storages must have a snapshot. Where none says `required`, none is by itself.",
+                "type": "integer",
+                "minimum": 1,
+            },
             "schedule": {
                 "description": "When it should run: five cron fields, or `@daily` and the like.",
                 "oneOf": [cron, {

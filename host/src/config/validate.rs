@@ -106,7 +106,8 @@ impl Selected<'_> {
         pipeline.filters.iter().cloned().for_each(|filter| self.add(filter));
         let source = (Kind::Source, &pipeline.source, pipeline.source_key());
         let storages = pipeline.storages.iter().enumerate();
-        let storages = storages.map(|(index, storage)| (Kind::Storage, storage, pipeline.storage_key(index)));
+        let storages =
+            storages.map(|(index, storage)| (Kind::Storage, &storage.name, pipeline.storage_key(index)));
         self.each(pipeline);
         for (kind, named, key) in std::iter::once(source).chain(storages) {
             match self.config.entry(kind, named, &key, self.known) {
@@ -151,6 +152,6 @@ impl Pipeline {
 
     /// The name or URL of each storage, fit to be shown.
     pub fn storage_names(&self) -> Vec<String> {
-        self.storages.iter().map(|storage| redact_url(storage)).collect()
+        self.storages.iter().map(|storage| redact_url(&storage.name)).collect()
     }
 }

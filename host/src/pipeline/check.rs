@@ -23,23 +23,32 @@ use crate::report::{Checked, Event, units};
 pub fn check(engine: &Engine, plan: &Plan, offline: bool) -> Exit {
     let run = Run::new(engine, SnapshotId::new(Timestamp::now()));
     let mut exit = Exit::Ok;
-    let mut tell = |what: String, outcome: Outcome<Vec<String>>| {
-        let (ok, details) = match outcome {
-            Ok(details) => (true, details),
+    let mut tell_as = |what: String, grave: Exit, outcome: Outcome<Vec<String>>| {
+        let ok = outcome.is_ok();
+        let details = match outcome {
+            Ok(details) => details,
             Err(failure) => {
-                exit = exit.and(if failure.exit == Exit::Usage { Exit::Usage } else { Exit::Failed });
+                exit = exit.and(if failure.exit == Exit::Usage { Exit::Usage } else { grave });
                 let hint = failure.error.hint.clone();
-                (false, std::iter::once(failure.to_string()).chain(hint).collect())
+                std::iter::once(failure.to_string()).chain(hint).collect()
             }
         };
         engine.report.event(&Event::Checked(Checked { what, ok, details }));
+        ok
     };
+    let mut tell = |what, outcome| tell_as(what, Exit::Failed, outcome);
     let odd = sense::order(&plan.filters).into_iter().map(|odd| format!("warning: {odd}"));
     tell(format!("pipeline {}", plan.pipeline), Ok(plan.notes.iter().cloned().chain(odd).collect()));
     tell(part("source", &plan.source), source(engine, plan, offline, &run.cx));
     tell("filters".to_owned(), filters(engine, plan, &run));
-    for chosen in &plan.storages {
-        tell(part("storage", chosen), storage(engine, plan, chosen, offline, &run.cx));
+    let mut left = plan.storages.len();
+    for (index, chosen) in plan.storages.iter().enumerate() {
+        let outcome = storage(engine, plan, chosen, offline, &run.cx);
+        left -= usize::from(outcome.is_err());
+        // A backup goes on without it.
+        let spared = plan.rules.patience[index].is_some() && left >= plan.rules.least;
+        let grave = if spared { Exit::Incomplete } else { Exit::Failed };
+        tell_as(format!("storage {}", plan.rules.described(index, chosen)), grave, outcome);
     }
     exit
 }

@@ -2,25 +2,23 @@
 
 use windlass_plugin_api::Error;
 
-use super::outputs::OpenStorage;
+use super::copies::Held;
 use super::plan::Engine;
 use super::restore::streams;
 use super::run::{Run, Ticker};
-use crate::catalog::Manifest;
 use crate::exit::{Failure, Outcome};
 
 /// Decodes one stream of a snapshot into `out`; its last bytes come only once all is proved.
 pub fn decode(
     engine: &Engine,
-    storage: &OpenStorage,
-    manifest: &Manifest,
+    held: &Held,
     stream: Option<&str>,
     out: &mut dyn std::io::Write,
 ) -> Outcome<u64> {
-    let run = Run::new(engine, manifest.id.clone());
-    let name = manifest.key().to_string();
+    let run = Run::new(engine, held.manifest.id.clone());
+    let name = held.manifest.key().to_string();
     let mut work = || -> Outcome<u64> {
-        let (streams, _) = streams(engine, storage, manifest, &run)?;
+        let (streams, _) = streams(engine, held, &run)?;
         let chosen = match (stream, streams.as_slice()) {
             (Some(wanted), all) => all.iter().find(|stream| stream.record.name == wanted),
             (None, [only]) => Some(only),

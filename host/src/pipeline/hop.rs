@@ -106,16 +106,28 @@ impl Write for WriteHop {
     }
 }
 
-impl Sink for WriteHop {
-    fn finish(&mut self) -> Result<Finished> {
+impl WriteHop {
+    /// Says that no more comes; doesn't wait.
+    pub fn ask_finish(&mut self) -> Result<()> {
         if !self.filling.is_empty() {
             self.hand_over()?;
         }
-        self.send(Load::Finish)?;
+        self.send(Load::Finish)
+    }
+
+    /// Waits for the end that was asked for.
+    pub fn await_finish(&mut self) -> Result<Finished> {
         match self.worker.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
             _ => Err(Error::failed("a stage's thread panicked")),
         }
+    }
+}
+
+impl Sink for WriteHop {
+    fn finish(&mut self) -> Result<Finished> {
+        self.ask_finish()?;
+        self.await_finish()
     }
 }
 
@@ -143,9 +155,14 @@ pub struct ReadHop {
 impl ReadHop {
     /// Reads `input` ahead on a thread of its own.
     pub fn new(input: Reader, name: &str) -> Result<Self> {
-        let (fill, full) = sync_channel(BUFFERS);
-        let (empty, to_fill) = sync_channel(BUFFERS);
-        for _ in 1..BUFFERS {
+        Self::deep(input, name, BUFFERS)
+    }
+
+    /// As [`new`](Self::new), with so many buffers.
+    pub fn deep(input: Reader, name: &str, buffers: usize) -> Result<Self> {
+        let (fill, full) = sync_channel(buffers);
+        let (empty, to_fill) = sync_channel(buffers);
+        for _ in 1..buffers {
             // As many as there are places: sending never waits.
             let _ = empty.send(Vec::with_capacity(BUFFER_BYTES));
         }

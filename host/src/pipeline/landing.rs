@@ -2,7 +2,7 @@
 //!
 //! The host keeps every upload in its own hand: a chain only writes into it and finishes it. So a filter can't publish, a
 //! run that fails after its streams have finished leaves nothing visible, and a plugin that never comes back can't keep
-//! an upload open.
+//! an upload open. What goes to several storages at the same time parts in [`super::fan_out`].
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -78,38 +78,6 @@ impl Sink for LandingSink {
             State::Open(upload) => State::Finished(upload),
             other => other,
         };
-        Ok(Finished::default())
-    }
-}
-
-/// Writes everything to several sinks.
-pub struct FanOut(Vec<Box<dyn Sink>>);
-
-impl FanOut {
-    /// A sink in front of all of `sinks`.
-    pub fn over(mut sinks: Vec<Box<dyn Sink>>) -> Box<dyn Sink> {
-        if sinks.len() == 1 { sinks.remove(0) } else { Box::new(Self(sinks)) }
-    }
-}
-
-impl Write for FanOut {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        for sink in &mut self.0 {
-            sink.write_all(bytes)?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Sink for FanOut {
-    fn finish(&mut self) -> Result<Finished> {
-        for sink in &mut self.0 {
-            sink.finish()?;
-        }
         Ok(Finished::default())
     }
 }

@@ -5,16 +5,19 @@
 //! What no record names is never deleted here; `check` tells of it.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
-use windlass_plugin_api::{Context, During, ListOptions, Result, Storage};
+use windlass_plugin_api::{Context, During, Error, ErrorKind, ListOptions, Result, Storage};
 
-use super::outputs::{OpenStorage, Writing};
+use super::fan::{Fan, Member};
+use super::outputs::OpenStorage;
 use super::plan::Engine;
+use super::watch::GRACE;
 use crate::catalog::SnapshotKey;
 use crate::catalog::snapshot::{MANIFEST, SnapshotId};
 use crate::run::cancel::Cancel;
@@ -37,33 +40,60 @@ impl Named {
 /// The record of a run under way. It stays, unlocked, if the process dies.
 pub struct Record {
     path: PathBuf,
-    _file: File,
+    file: File,
+    named: Named,
+    /// Storages that the record of an earlier run on this snapshot names.
+    others: Vec<String>,
 }
 
 impl Record {
     /// Writes down what this run may leave behind, before it does.
-    pub fn begin(state: &StateDir, key: &SnapshotKey, storages: &[OpenStorage]) -> Result<Self> {
+    pub fn begin<'a>(
+        state: &StateDir,
+        key: &SnapshotKey,
+        storages: impl Iterator<Item = &'a OpenStorage>,
+    ) -> Result<Self> {
         let path = state.runs().join(format!("{}.json", key.id));
-        let named = Named {
+        let mut named = Named {
             host: key.host.clone(),
             pipeline: key.pipeline.clone(),
             id: key.id.clone(),
-            storages: storages.iter().map(|open| open.identity.clone()).collect(),
+            storages: storages.map(|open| open.identity.clone()).collect(),
         };
-        let write = || -> Result<File> {
+        let mut others = Vec::new();
+        let mut write = || -> Result<File> {
             let mut file = locked(&path)?;
-            file.write_all(serde_json::to_string(&named).unwrap_or_default().as_bytes())?;
+            let mut text = String::new();
+            file.read_to_string(&mut text)?;
+            let earlier =
+                serde_json::from_str::<Named>(&text).map(|named| named.storages).unwrap_or_default();
+            others.extend(earlier.into_iter().filter(|other| !named.storages.contains(other)));
+            named.storages.extend(others.iter().cloned());
+            rewrite(&mut file, &named)?;
             file.sync_all()?;
             Ok(file)
         };
         let file = write().during_with(|| format!("can't write the record `{}`", path.display()))?;
-        Ok(Self { path, _file: file })
+        Ok(Self { path, file, named, others })
     }
 
-    /// Nothing was left behind.
-    pub fn end(self) {
-        let _ = fs::remove_file(&self.path);
+    /// Something may have been left in the storages of these identities; in none: the record isn't needed any more.
+    pub fn end(mut self, mut unclean: Vec<String>) {
+        unclean.append(&mut self.others);
+        if unclean.is_empty() {
+            let _ = fs::remove_file(&self.path);
+            return;
+        }
+        self.named.storages = unclean;
+        // As it was it names more storages than are left, which does no harm.
+        let _ = rewrite(&mut self.file, &self.named);
     }
+}
+
+fn rewrite(file: &mut File, named: &Named) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(serde_json::to_string(named).unwrap_or_default().as_bytes())
 }
 
 /// A new file at `path`, locked. Between its creation and the lock the sweep of another run may take it for that of a dead one.
@@ -77,23 +107,57 @@ fn locked(path: &Path) -> std::io::Result<File> {
     }
 }
 
-/// Removes what dead runs of this host have left in `storages`. Failing at it is told and doesn't fail the run.
-pub fn remove(engine: &Engine, pipeline: &str, storages: &[OpenStorage], cx: &Context) {
+/// Removes what dead runs of this host have left in the storages. Failing at it is told and doesn't fail the run.
+pub fn remove(engine: &Engine, pipeline: &str, fan: &Fan) -> Result<()> {
+    let members: Vec<&Arc<Member>> = fan.in_it().collect();
+    let storages: Vec<&OpenStorage> = members.iter().map(|member| &member.open).collect();
+    sweep(engine, pipeline, &storages, |at, key| {
+        let (member, key) = (members[at], key.clone());
+        let cleared = member.within(move |open, cx| clear(open.storage.as_ref(), &key, &cx));
+        match cleared {
+            // It doesn't answer: the run needn't ask it again.
+            Err(error) if error.kind == ErrorKind::TimedOut && !member.is_required() => {
+                fan.leave_out(member, error)?;
+                Ok(None)
+            }
+            cleared => cleared.map(Some),
+        }
+    });
+    fan.go_on()
+}
+
+/// The same, for one storage alone.
+pub fn remove_from(engine: &Engine, pipeline: &str, open: &OpenStorage, cx: &Context) {
+    sweep(engine, pipeline, &[open], |_, key| clear(open.storage.as_ref(), key, cx).map(Some));
+}
+
+/// Goes through the records of dead runs; `clear` removes what one has left in one of `storages`, or can't (`None`).
+fn sweep(
+    engine: &Engine,
+    pipeline: &str,
+    storages: &[&OpenStorage],
+    mut clear: impl FnMut(usize, &SnapshotKey) -> Result<Option<u64>>,
+) {
     let Ok(state) = engine.state.get() else { return };
     let Ok(records) = fs::read_dir(state.runs()) else { return };
     for path in records.filter_map(|entry| Some(entry.ok()?.path())) {
-        match remove_one(&path, storages, cx) {
+        match sweep_one(&path, storages, &mut clear) {
             Ok(0) => {}
             Ok(count) => {
                 let what = format!("removed {count} leftover objects of a run that had died");
                 engine.note(pipeline, what);
             }
+            Err(error) if error.kind == ErrorKind::Cancelled => return,
             Err(error) => engine.warn(pipeline, format!("leftovers of a dead run stay: {error}")),
         }
     }
 }
 
-fn remove_one(path: &Path, storages: &[OpenStorage], cx: &Context) -> Result<u64> {
+fn sweep_one(
+    path: &Path,
+    storages: &[&OpenStorage],
+    clear: &mut impl FnMut(usize, &SnapshotKey) -> Result<Option<u64>>,
+) -> Result<u64> {
     let mut file = open_lock_file(path)?;
     if !try_lock(&file)? {
         return Ok(0);
@@ -105,10 +169,13 @@ fn remove_one(path: &Path, storages: &[OpenStorage], cx: &Context) -> Result<u64
         fs::remove_file(path)?;
         return Ok(0);
     };
-    let mut count = 0;
-    for open in storages {
-        if named.storages.contains(&open.identity) {
-            count += clear(open.storage.as_ref(), &named.key(), cx)?;
+    let (mut count, key) = (0, named.key());
+    for (at, open) in storages.iter().enumerate() {
+        if !named.storages.contains(&open.identity) {
+            continue;
+        }
+        if let Some(cleared) = clear(at, &key)? {
+            count += cleared;
             named.storages.retain(|identity| *identity != open.identity);
         }
     }
@@ -120,12 +187,7 @@ fn remove_one(path: &Path, storages: &[OpenStorage], cx: &Context) -> Result<u64
 
 /// Removes the objects and half uploads of a snapshot that never came to be.
 fn clear(storage: &dyn Storage, key: &SnapshotKey, cx: &Context) -> Result<u64> {
-    let half: Vec<_> = storage
-        .leftovers(cx, &key.prefix())?
-        .into_iter()
-        .filter(|leftover| leftover.run.is_empty() || leftover.run == key.id.as_str())
-        .collect();
-    storage.discard(cx, &half)?;
+    let count = discard(storage, key, cx)?;
     if storage.stat(cx, &key.object(MANIFEST))?.is_some() {
         // It died after its last step: the snapshot is whole.
         return Ok(0);
@@ -134,7 +196,20 @@ fn clear(storage: &dyn Storage, key: &SnapshotKey, cx: &Context) -> Result<u64> 
     for deleted in storage.delete(cx, &keys)? {
         deleted?;
     }
-    Ok((half.len() + keys.len()) as u64)
+    Ok((count + keys.len()) as u64)
+}
+
+/// Removes the half uploads of a snapshot.
+fn discard(storage: &dyn Storage, key: &SnapshotKey, cx: &Context) -> Result<usize> {
+    let half: Vec<_> = storage
+        .leftovers(cx, &key.prefix())?
+        .into_iter()
+        .filter(|leftover| leftover.run.is_empty() || leftover.run == key.id.as_str())
+        .collect();
+    if !half.is_empty() {
+        storage.discard(cx, &half)?;
+    }
+    Ok(half.len())
 }
 
 fn objects_below(storage: &dyn Storage, prefix: &str, cx: &Context) -> Result<Vec<String>> {
@@ -150,30 +225,64 @@ fn objects_below(storage: &dyn Storage, prefix: &str, cx: &Context) -> Result<Ve
     }
 }
 
-/// Takes back what a failed run has already published: the manifest first, so that it is no snapshot at any moment.
-/// True if nothing is left. It is done under a switch of its own: the run may have failed by being cancelled.
-pub fn withdraw(engine: &Engine, writing: &Writing) -> bool {
-    let cx = engine.context(writing.key.id.as_str(), &Cancel::new());
-    let withdraw_one = |open: &OpenStorage| -> Result<()> {
-        let storage = open.storage.as_ref();
-        let keys = objects_below(storage, &writing.key.prefix(), &cx)?;
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let (manifest, others): (Vec<String>, Vec<String>) =
-            keys.into_iter().partition(|key| key.ends_with(MANIFEST));
-        for keys in [manifest, others] {
-            storage.delete(&cx, &keys)?.into_iter().collect::<Result<Vec<()>>>()?;
-        }
-        Ok(())
-    };
-    let mut clean = true;
-    for open in &writing.storages {
-        if let Err(error) = withdraw_one(open) {
-            let what = format!("what this run has stored in {} stays for now: {error}", open.stage);
-            engine.warn(&writing.key.pipeline, what);
-            clean = false;
+/// Takes back what a run has begun in `members` and can't end, or has already published: the manifest first, so that it is
+/// no snapshot at any moment. Gives the identities of those in which something may be left.
+///
+/// It is done under a switch of its own: the run may have failed by being cancelled.
+pub fn withdraw<'a>(
+    engine: &Engine,
+    key: &SnapshotKey,
+    members: impl Iterator<Item = &'a Arc<Member>>,
+) -> Vec<String> {
+    let cx = engine.context(key.id.as_str(), &Cancel::new());
+    let mut unclean = Vec::new();
+    for member in members.filter(|member| member.may_hold()) {
+        let (own, cx) = (key.clone(), cx.clone());
+        let by_itself = !member.is_required();
+        let work = move |open: OpenStorage| {
+            if by_itself {
+                discard(open.storage.as_ref(), &own, &cx)?;
+            }
+            withdraw_one(open.storage.as_ref(), &own, &cx)
+        };
+        let result = if member.settle() { member.aside(GRACE, work) } else { Err(stays_away()) };
+        if let Err(error) = result {
+            let what = format!("what this run has stored in {} stays for now: {error}", member.open.stage);
+            engine.warn(&key.pipeline, what);
+            unclean.push(member.open.identity.clone());
         }
     }
-    clean
+    unclean
+}
+
+/// Takes back what a copy has published in `open`, and nothing else: the manifest first. Gives the storage's identity if
+/// something may be left.
+pub fn take_back(
+    engine: &Engine,
+    key: &SnapshotKey,
+    open: &OpenStorage,
+    mut published: Vec<String>,
+) -> Vec<String> {
+    let cx = engine.context(key.id.as_str(), &Cancel::new());
+    published.reverse();
+    let mut results = published.chunks(1).map(|key| {
+        open.storage.delete(&cx, key).and_then(|deleted| deleted.into_iter().collect::<Result<Vec<()>>>())
+    });
+    let Some(error) = results.find_map(Result::err) else { return Vec::new() };
+    engine.warn(&key.pipeline, format!("what was copied to {} stays for now: {error}", open.stage));
+    vec![open.identity.clone()]
+}
+
+fn stays_away() -> Error {
+    Error::new(ErrorKind::TimedOut, "it doesn't come back")
+}
+
+fn withdraw_one(storage: &dyn Storage, key: &SnapshotKey, cx: &Context) -> Result<()> {
+    let keys = objects_below(storage, &key.prefix(), cx)?;
+    let (manifest, others): (Vec<String>, Vec<String>) =
+        keys.into_iter().partition(|key| key.ends_with(MANIFEST));
+    for keys in [manifest, others].iter().filter(|keys| !keys.is_empty()) {
+        storage.delete(cx, keys)?.into_iter().collect::<Result<Vec<()>>>()?;
+    }
+    Ok(())
 }

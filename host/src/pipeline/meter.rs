@@ -163,7 +163,7 @@ impl StoredHash {
 }
 
 /// The eight words of the hash (FIPS 180-4 calls them the intermediate hash value), written like a finished one.
-fn state(hash: &Sha256) -> String {
+pub(super) fn state(hash: &Sha256) -> String {
     let serialized = hash.serialize();
     let (words, _) = serialized[..32].as_chunks::<4>();
     words.iter().map(|word| format!("{:08x}", u32::from_le_bytes(*word))).collect()

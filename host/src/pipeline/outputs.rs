@@ -4,13 +4,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use windlass_plugin_api::{
-    Context, CreateOptions, Error, ErrorKind, Outputs, Result, Sink, Storage, Stored, StreamInfo, Upload,
+    Context, CreateOptions, Error, ErrorKind, Outputs, Result, Sink, Storage, Stored, StreamInfo,
 };
 
 use super::chain::{Stacked, encoders};
-use super::faults::{Faults, Watched};
+use super::fan::Fan;
+use super::fan_out::{Berth, End, FanOut};
+use super::faults::Faults;
 use super::hop::WriteHop;
-use super::landing::{FanOut, Landing};
 use super::meter::{Moved, PlainMeter, Slate, StoredMeter};
 use crate::catalog::manifest::{BLOCK_BYTES, object_name};
 use crate::catalog::snapshot::is_stream_name;
@@ -47,7 +48,7 @@ pub struct Writing {
     /// The filters.
     pub filters: Vec<Stacked>,
     /// The storages.
-    pub storages: Vec<OpenStorage>,
+    pub fan: Arc<Fan>,
 }
 
 /// A stream under way.
@@ -56,7 +57,7 @@ struct Stream {
     info: StreamInfo,
     filters: Vec<Stacked>,
     slate: Slate,
-    landings: Vec<Arc<Landing>>,
+    berths: Vec<Berth>,
 }
 
 /// The streams of a run. Finished ones are durable and invisible until [`publish`](Self::publish).
@@ -96,17 +97,24 @@ impl SnapshotOutputs {
         }
         let object = object_name(name, filters.iter().map(|filter| filter.applied.suffix.as_str()));
         let size_hint = info.size_hint.filter(|_| filters.is_empty());
-        let landings = self.land(&object, size_hint)?;
+        // What a source writes as it is comes fast enough to be hashed and written by two threads; behind a codec one does both.
+        let is_alone = |count: usize| is_small || (count == 1 && !filters.is_empty());
+        let (berths, ends) = self.land(&object, size_hint, is_alone)?;
         let slate = Slate::default();
-        let sink = self.chain(name, &filters, &landings, &slate, is_small).inspect_err(|_| {
-            landings.iter().for_each(|landing| landing.abort());
+        let sink = self.chain(name, &filters, ends, &slate, is_small).inspect_err(|_| {
+            berths.iter().for_each(Berth::abort);
         })?;
-        streams.push(Stream { name: name.to_owned(), info, filters, slate, landings });
+        streams.push(Stream { name: name.to_owned(), info, filters, slate, berths });
         Ok(sink)
     }
 
-    /// An upload of `object` in every storage.
-    fn land(&self, object: &str, size_hint: Option<u64>) -> Result<Vec<Arc<Landing>>> {
+    /// An upload of `object` in every storage, and its writing ends.
+    fn land(
+        &self,
+        object: &str,
+        size_hint: Option<u64>,
+        is_alone: impl Fn(usize) -> bool,
+    ) -> Result<(Vec<Berth>, Vec<End>)> {
         let writing = &self.writing;
         let how = CreateOptions {
             if_absent: true,
@@ -114,34 +122,18 @@ impl SnapshotOutputs {
             run: writing.key.id.to_string(),
             ..CreateOptions::default()
         };
-        let key = writing.key.object(object);
-        let create = |open: &OpenStorage| -> Result<Arc<Landing>> {
-            let upload: Box<dyn Upload> = open
-                .storage
-                .create(&writing.cx, &key, &how)
-                .inspect_err(|error| writing.faults.note(&open.stage, error))?;
-            Ok(Landing::new(upload))
-        };
-        writing.storages.iter().map(create).collect()
+        Berth::begin(&writing.fan, &writing.key.object(object), &how, is_alone, &writing.faults)
     }
 
     fn chain(
         &self,
         name: &str,
         filters: &[Stacked],
-        landings: &[Arc<Landing>],
+        ends: Vec<End>,
         slate: &Slate,
         is_small: bool,
     ) -> Result<Box<dyn Sink>> {
         let writing = &self.writing;
-        let mut ends: Vec<Box<dyn Sink>> = Vec::new();
-        for (landing, open) in landings.iter().zip(&writing.storages) {
-            let end: Box<dyn Sink> = Box::new(Watched::new(landing.sink(), &open.stage, &writing.faults));
-            // Several storages write at the same time. What a source writes as it is comes fast enough to be hashed and
-            // written by two threads; behind a codec one does both.
-            let alone = is_small || (landings.len() == 1 && !filters.is_empty());
-            ends.push(if alone { end } else { Box::new(WriteHop::new(end, "storage")?) });
-        }
         let stored = Box::new(StoredMeter::new(FanOut::over(ends), slate, &writing.moved));
         let encoded = encoders(filters, &writing.cx, name, stored, slate, &writing.faults, is_small)?;
         let (moved, cancel) = (&writing.moved, &writing.cancel);
@@ -174,23 +166,23 @@ impl SnapshotOutputs {
         self.lock().iter().map(Stream::record).collect()
     }
 
-    /// Publishes every finished object, in every storage.
-    pub fn publish(&self) -> Result<()> {
-        let writing = &self.writing;
-        self.is_shown.store(true, Ordering::Release);
-        for stream in self.lock().iter() {
-            for (landing, open) in stream.landings.iter().zip(&writing.storages) {
-                writing.cx.go_on()?;
-                let published = landing.publish().and_then(|stored| stream.check(&stored));
-                published.inspect_err(|error| writing.faults.note(&open.stage, error))?;
-            }
-        }
-        Ok(())
-    }
-
     /// Whether anything may be visible. Where nothing is, a failed run needs no right to list or to delete.
     pub fn is_shown(&self) -> bool {
         self.is_shown.load(Ordering::Acquire)
+    }
+
+    /// Publishes every finished object, in every storage; first in those that the run can't do without.
+    pub fn publish(&self) -> Result<()> {
+        self.is_shown.store(true, Ordering::Release);
+        for stream in self.lock().iter() {
+            for is_required in [true, false] {
+                for berth in stream.berths.iter().filter(|berth| berth.member.is_required() == is_required) {
+                    self.writing.cx.go_on()?;
+                    berth.publish(|stored| stream.check(stored))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Aborts every upload that isn't published.
@@ -198,7 +190,7 @@ impl SnapshotOutputs {
         self.closed.store(true, Ordering::Release);
         // A source that was left behind may be creating a stream now: then it is the next run that cleans up.
         if let Ok(streams) = self.streams.try_lock() {
-            streams.iter().flat_map(|stream| &stream.landings).for_each(|landing| landing.abort());
+            streams.iter().flat_map(|stream| &stream.berths).for_each(Berth::abort);
         }
     }
 

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use windlass_plugin_api::{Context, Error, ErrorKind, Filter, Kind, PluginInfo, Source, Storage};
 
 use super::chain::Stacked;
+use super::fan::Rules;
 use super::outputs::OpenStorage;
 use super::watch::Limits;
 use crate::catalog::{AppliedFilter, hex};
@@ -97,8 +98,10 @@ pub struct Plan {
     pub each: Option<Each>,
     /// The filters, in the order in which they are applied.
     pub filters: Vec<Chosen>,
-    /// The storages; each must succeed.
+    /// The storages.
     pub storages: Vec<Chosen>,
+    /// Which of them a run can do without.
+    pub rules: Rules,
     /// Time limits.
     pub limits: Limits,
     /// How much the run gives way to others.
@@ -111,14 +114,12 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
-/// The running plugins of a plan.
+/// The running plugins of a plan, but for its storages: see [`super::fan`].
 pub struct Opened {
     /// The source.
     pub source: Box<dyn Source>,
     /// The filters.
     pub filters: Vec<Stacked>,
-    /// The storages.
-    pub storages: Vec<OpenStorage>,
 }
 
 impl Chosen {
@@ -201,14 +202,12 @@ impl Engine {
         })
     }
 
-    /// Everything that a plan names, running.
+    /// Source and filters of a plan, running.
     pub fn open(&self, plan: &Plan, cx: &Context) -> Outcome<Opened> {
         let source = self.open_source(&plan.source, cx)?;
         let filters =
             plan.filters.iter().map(|chosen| self.open_filter(chosen, cx)).collect::<Outcome<_>>()?;
-        let storages =
-            plan.storages.iter().map(|chosen| self.open_storage(chosen, cx)).collect::<Outcome<_>>()?;
-        Ok(Opened { source, filters, storages })
+        Ok(Opened { source, filters })
     }
 
     /// The running filters that a manifest names, with the params of one stream; keys come from `[decode.…]` alone.

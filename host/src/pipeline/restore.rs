@@ -13,14 +13,14 @@ use windlass_plugin_api::{
 };
 
 use super::backup::lock_pipeline;
+use super::copies::{Copies, Held};
 use super::inputs::{Ends, SnapshotInputs};
-use super::outputs::OpenStorage;
 use super::plan::{Chosen, Engine, Plan};
 use super::run::{Run, Ticker};
 use super::stored::StoredStream;
 use super::verify::{plain_sha256, read_description, stored_stream};
 use super::watch::{Limits, supervise};
-use crate::catalog::Manifest;
+use crate::catalog::{Manifest, StreamRecord};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::report::{Event, TargetView, units};
 
@@ -45,33 +45,22 @@ pub struct Request {
 }
 
 /// Restores a snapshot.
-pub fn restore(
-    engine: &Arc<Engine>,
-    storage: &OpenStorage,
-    manifest: &Manifest,
-    request: &Request,
-) -> Outcome<Exit> {
-    let run = Run::new(engine, manifest.id.clone());
-    let name = manifest.key().to_string();
+pub fn restore(engine: &Arc<Engine>, held: &Held, request: &Request) -> Outcome<Exit> {
+    let run = Run::new(engine, held.manifest.id.clone());
+    let name = held.manifest.key().to_string();
     let work = {
-        let (engine, storage, manifest) = (engine.clone(), storage.clone(), manifest.clone());
+        let (engine, held) = (engine.clone(), held.clone());
         let (request, run) = (request.clone(), run.clone());
-        move || apply(&engine, &storage, &manifest, &request, &run)
+        move || apply(&engine, &held, &request, &run)
     };
     let outcome = supervise(&run.cancel, Limits::default(), &run.moved, work).and_then(|outcome| outcome);
     outcome.map_err(|failure| run.faults.cause_of(failure).in_pipeline(&name))
 }
 
 /// The whole of a restore, in the order in which data flows.
-fn apply(
-    engine: &Engine,
-    storage: &OpenStorage,
-    manifest: &Manifest,
-    request: &Request,
-    run: &Run,
-) -> Outcome<Exit> {
-    let reading = run.reading();
-    let streams = streams(engine, storage, manifest, run)?;
+fn apply(engine: &Engine, held: &Held, request: &Request, run: &Run) -> Outcome<Exit> {
+    let (reading, manifest) = (run.reading(), &held.manifest);
+    let streams = streams(engine, held, run)?;
     let mut source = engine.open_source(&request.to, &run.cx)?;
     check_formats(&request.to, manifest)?;
     let _locks = locks(engine, request, run)?;
@@ -163,27 +152,25 @@ impl Job<'_> {
 /// The snapshot's streams with their running decoders, and the description of the content.
 pub(super) fn streams(
     engine: &Engine,
-    storage: &OpenStorage,
-    manifest: &Manifest,
+    held: &Held,
     run: &Run,
 ) -> Outcome<(Vec<StoredStream>, super::verify::Description)> {
-    let reading = run.reading();
-    for (key, bytes, _) in manifest.objects() {
-        let stat = storage.storage.stat(&run.cx, &key);
-        let found = stat.map_err(|error| Failure::from(error).at(storage.stage.clone()))?;
-        if found.as_ref().map(|object| object.size_bytes) != Some(bytes) {
-            let what = if found.is_some() { "has another size than it should" } else { "is missing" };
-            return Err(Failure::from(Error::damaged(format!("`{key}` {what}"))).at(storage.stage.clone()));
-        }
-    }
-    let description = read_description(engine, storage, manifest, &reading)?;
-    let open = |record: &crate::catalog::StreamRecord| -> Outcome<StoredStream> {
+    let (reading, manifest, notes) = (run.reading(), &held.manifest, held.notes(engine));
+    let holding = |(key, bytes, _): (String, u64, &str)| {
+        let copies = held.holding(&key, bytes, &notes, run);
+        copies.map_err(|(error, open)| Failure::from(error).at(open.stage))
+    };
+    // In the order of `objects`: the streams, the description, the instructions.
+    let mut copies = manifest.objects().into_iter().map(holding).collect::<Outcome<Vec<Copies>>>()?;
+    let of_streams: Vec<Copies> = copies.drain(..manifest.streams.len()).collect();
+    let description = read_description(engine, copies.swap_remove(0), manifest, &reading)?;
+    let open = |(record, copies): (&StreamRecord, Copies)| -> Outcome<StoredStream> {
         let plain = plain_sha256(record, Some(&description));
-        let mut stream = stored_stream(storage, &manifest.key(), record, plain);
+        let mut stream = stored_stream(copies, &manifest.key(), record, plain);
         stream.filters = engine.open_decoders(&record.filters, &run.cx)?;
         Ok(stream)
     };
-    let streams = manifest.streams.iter().map(open).collect::<Outcome<_>>()?;
+    let streams = manifest.streams.iter().zip(of_streams).map(open).collect::<Outcome<_>>()?;
     Ok((streams, description))
 }
 

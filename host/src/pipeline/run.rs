@@ -9,9 +9,10 @@ use std::time::Duration;
 use windlass_plugin_api::Context;
 
 use super::chain::Stacked;
+use super::fan::Fan;
 use super::faults::Faults;
 use super::meter::Moved;
-use super::outputs::{OpenStorage, Writing};
+use super::outputs::Writing;
 use super::plan::Engine;
 use super::stored::Reading;
 use crate::catalog::{SnapshotId, SnapshotKey};
@@ -61,7 +62,7 @@ impl Run {
 
 impl Writing {
     /// What the streams of `run` share.
-    pub fn new(run: &Run, key: SnapshotKey, filters: Vec<Stacked>, storages: Vec<OpenStorage>) -> Self {
+    pub fn new(run: &Run, key: SnapshotKey, filters: Vec<Stacked>, fan: Arc<Fan>) -> Self {
         Self {
             cx: run.cx.clone(),
             cancel: run.cancel.clone(),
@@ -69,7 +70,7 @@ impl Writing {
             faults: run.faults.clone(),
             key,
             filters,
-            storages,
+            fan,
         }
     }
 }

@@ -5,15 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
-use windlass_plugin_api::{Context, Error, Reader, Result, Storage};
+use windlass_plugin_api::{Context, Error, Reader, Result};
 
 use super::chain::{Rest, Stacked, decoders};
+use super::copies::Copies;
+use super::failover::Failover;
 use super::faults::{Faults, Watched};
-use super::hop::ReadHop;
+use super::hop::{BUFFER_BYTES, ReadHop};
 use super::meter::{Moved, StoredHash};
 use super::tail::HeldTail;
 use crate::catalog::{StreamRecord, hex};
-use crate::exit::Stage;
 use crate::run::cancel::Cancel;
 
 /// Reads an object and fails at the first block that isn't what was stored, or when it is too short or too long.
@@ -119,10 +120,8 @@ pub(super) fn counted(input: Reader, moved: &Arc<Moved>) -> Reader {
 /// Everything that reading one stream back needs.
 #[derive(Clone)]
 pub struct StoredStream {
-    /// The storage.
-    pub storage: Arc<dyn Storage>,
-    /// Its stage, for errors.
-    pub stage: Stage,
+    /// The storages that have it.
+    pub copies: Copies,
     /// The object's key.
     pub key: String,
     /// What the manifest says of it.
@@ -150,10 +149,18 @@ impl StoredStream {
     /// The stored bytes, checked; the flag turns true once the last was good.
     fn open_stored(&self, reading: &Reading) -> Result<(Reader, Arc<AtomicBool>)> {
         let proved = Arc::new(AtomicBool::new(false));
-        let input = self
+        if self.copies.list().len() > 1 && Failover::can_hold(&self.record) {
+            let input = Failover::new(self.copies.clone(), &self.key, &self.record, reading, &proved);
+            // As much as a block: the next is read while this one is decoded.
+            let ahead = self.record.block_bytes.min(self.record.stored_bytes).div_ceil(BUFFER_BYTES as u64);
+            let ahead = usize::try_from(ahead).unwrap_or(usize::MAX).max(2);
+            return Ok((Box::new(ReadHop::deep(Box::new(input), "copies", ahead)?), proved));
+        }
+        let first = self.copies.first();
+        let input = first
             .storage
             .open(&reading.cx, &self.key, None)
-            .inspect_err(|error| reading.faults.note(&self.stage, error))?;
+            .inspect_err(|error| reading.faults.note(&first.stage, error))?;
         let reader = StoredReader {
             input,
             object: self.key.clone(),
@@ -165,7 +172,12 @@ impl StoredStream {
             cancel: reading.cancel.clone(),
         };
         let reader: Reader = Box::new(reader);
-        Ok((Box::new(Watched::new(reader, &self.stage, &reading.faults)), proved))
+        Ok((Box::new(Watched::new(reader, &first.stage, &reading.faults)), proved))
+    }
+
+    /// The stored bytes, checked; without filters.
+    pub fn stored(&self, reading: &Reading) -> Result<Reader> {
+        self.open_stored(reading).map(|(reader, _)| reader)
     }
 
     /// Reads the stored bytes to their end.
@@ -192,7 +204,7 @@ impl StoredStream {
         let (this, faults) = (self.clone(), reading.faults.clone());
         let prove = move || {
             this.prove(&rest, &proved, &tally, hashes)
-                .inspect_err(|error| faults.note(&this.stage, error))
+                .inspect_err(|error| faults.note(&this.copies.first().stage, error))
                 .map_err(Error::into_io)
         };
         Ok(Box::new(HeldTail::new(plain, prove)))

@@ -2,6 +2,7 @@
 
 use windlass_plugin_api::{Contents, Error, ErrorKind};
 
+use super::copies::Copies;
 use super::outputs::OpenStorage;
 use super::plan::Engine;
 use super::run::{Run, Ticker};
@@ -202,11 +203,13 @@ fn check_description(
     depth: Depth,
     reading: &Reading,
 ) -> Outcome<(Option<Description>, Unproved)> {
-    stored_stream(storage, &manifest.key(), &manifest.contents, None).check_stored(reading).map_err(clean)?;
+    stored_stream(Copies::one(storage), &manifest.key(), &manifest.contents, None)
+        .check_stored(reading)
+        .map_err(clean)?;
     if depth != Depth::Full {
         return Ok((None, None));
     }
-    match read_description(engine, storage, manifest, reading) {
+    match read_description(engine, Copies::one(storage), manifest, reading) {
         Ok(description) => Ok((Some(description), None)),
         Err(failure) if lacks_means(failure.error.kind) => Ok((None, Some(failure))),
         Err(failure) => Err(failure),
@@ -222,7 +225,7 @@ fn check_stream(
     plain: Option<String>,
     reading: &Reading,
 ) -> Outcome<Unproved> {
-    let mut stream = stored_stream(storage, key, record, plain);
+    let mut stream = stored_stream(Copies::one(storage), key, record, plain);
     if depth != Depth::Full {
         return stream.check_stored(reading).map(|()| None).map_err(clean);
     }
@@ -256,16 +259,15 @@ fn clean(error: Error) -> Failure {
     Failure::from(error)
 }
 
-/// A stream of a snapshot in a storage, without filters yet.
+/// A stream of a snapshot in these storages, without filters yet.
 pub fn stored_stream(
-    storage: &OpenStorage,
+    copies: Copies,
     key: &SnapshotKey,
     record: &StreamRecord,
     plain_sha256: Option<String>,
 ) -> StoredStream {
     StoredStream {
-        storage: storage.storage.clone(),
-        stage: storage.stage.clone(),
+        copies,
         key: key.object(&record.object_name()),
         record: record.clone(),
         filters: Vec::new(),
@@ -288,13 +290,13 @@ pub const DESCRIPTION_BYTES: u64 = 32 << 20;
 /// Decodes and reads `contents.json`; nothing of it is believed before all of it is proved.
 pub fn read_description(
     engine: &Engine,
-    storage: &OpenStorage,
+    copies: Copies,
     manifest: &Manifest,
     reading: &Reading,
 ) -> Outcome<Description> {
     use std::io::Read;
     let record = &manifest.contents;
-    let mut stream = stored_stream(storage, &manifest.key(), record, record.plain_sha256.clone());
+    let mut stream = stored_stream(copies, &manifest.key(), record, record.plain_sha256.clone());
     stream.filters = engine.open_decoders(&record.filters, &reading.cx)?;
     let mut bytes = Vec::new();
     if record.plain_bytes > DESCRIPTION_BYTES {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use windlass_plugin_api::Progress;
 
 use crate::exit::{Exit, Failure};
-pub use rows::{Checked, ConfigRow, Planned, PluginRow, SnapshotRow, Stored, TargetView};
+pub use rows::{Checked, ConfigRow, CopyRow, CopyView, Planned, PluginRow, SnapshotRow, Stored, TargetView};
 
 /// Takes events, from any thread.
 pub trait Report: Send + Sync {
@@ -30,7 +30,7 @@ pub trait Report: Send + Sync {
 pub enum Event {
     /// A run began.
     Started {
-        /// `backup`, `restore`, `verify`.
+        /// `backup`, `restore`, `verify`, `copy`.
         command: &'static str,
         /// The pipeline or snapshot.
         name: String,
@@ -94,6 +94,8 @@ pub enum Event {
     },
     /// A backup is stored: the last line of a good run.
     Stored(Stored),
+    /// A snapshot was copied from storage to storage, or would be.
+    Copied(CopyView),
     /// What a dry run would do.
     Planned(Planned),
     /// The snapshots that were asked for.
@@ -107,6 +109,8 @@ pub enum Event {
         manifest: Box<crate::catalog::Manifest>,
         /// Where it was read.
         storage: String,
+        /// What each storage has of it.
+        storages: Vec<CopyRow>,
     },
     /// A snapshot reference was resolved.
     Resolved {

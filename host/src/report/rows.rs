@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use windlass_plugin_api::{Error, ErrorKind};
 
 /// A stored snapshot.
 #[derive(Clone, Debug, Serialize)]
@@ -13,6 +14,8 @@ pub struct Stored {
     pub snapshot: String,
     /// Where it was stored.
     pub storages: Vec<String>,
+    /// Storages that it went on without.
+    pub storages_left_out: Vec<String>,
     /// Plain bytes.
     pub plain_bytes: u64,
     /// Stored bytes.
@@ -21,6 +24,27 @@ pub struct Stored {
     pub seconds: f64,
     /// How much was left out.
     pub left_out: u64,
+}
+
+/// A copy of a snapshot.
+#[derive(Clone, Debug, Serialize)]
+pub struct CopyView {
+    /// `shop@20261122T185903Z-k3f9`.
+    pub snapshot: String,
+    /// The host label.
+    pub host: String,
+    /// The storages that have it.
+    pub from: Vec<String>,
+    /// Where it was copied to.
+    pub to: String,
+    /// How many objects that lacked.
+    pub objects: usize,
+    /// Bytes of its streams and of what describes them.
+    pub stored_bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// It was only looked at.
+    pub dry_run: bool,
 }
 
 /// What a backup would do.
@@ -36,10 +60,44 @@ pub struct Planned {
     pub filters: Vec<String>,
     /// The storages with their plugins.
     pub storages: Vec<String>,
+    /// So many of them must have the snapshot.
+    pub least_storages: usize,
+    /// Storages that it would go on without.
+    pub storages_left_out: Vec<String>,
     /// About how many plain bytes.
     pub estimate_bytes: Option<u64>,
     /// Where its objects would lie.
     pub prefix: String,
+}
+
+/// What a storage has of a snapshot.
+#[derive(Clone, Debug, Serialize)]
+pub struct CopyRow {
+    /// The storage.
+    pub storage: String,
+    /// `ok`, `damaged`, `unreadable`, `missing`.
+    pub state: &'static str,
+    /// Why it isn't `ok`.
+    pub problem: Option<String>,
+}
+
+impl CopyRow {
+    /// Of a manifest as it was found; not found: it is missing.
+    pub fn of<T>(storage: &str, manifest: &Result<T, Error>) -> Self {
+        let (state, problem) = match manifest {
+            Ok(_) => ("ok", None),
+            Err(error) if error.kind == ErrorKind::NotFound => ("missing", None),
+            Err(error) if error.kind == ErrorKind::Damaged => ("damaged", Some(error.one_line())),
+            Err(error) => ("unreadable", Some(error.one_line())),
+        };
+        Self { storage: storage.to_owned(), state, problem }
+    }
+
+    /// What is wrong with it, in words.
+    pub fn told(&self) -> Option<String> {
+        let problem = self.problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
+        (self.state != "ok").then(|| format!("{} in {}{problem}", self.state, self.storage))
+    }
 }
 
 /// A snapshot in a list.
@@ -55,9 +113,11 @@ pub struct SnapshotRow {
     pub id: String,
     /// When it was begun, UTC.
     pub time: String,
-    /// The storage it was found in.
+    /// The first storage that it was found in.
     pub storage: String,
-    /// `ok`, `damaged`, `unreadable`.
+    /// What each storage has of it.
+    pub storages: Vec<CopyRow>,
+    /// `ok` if it can be read from one of them, `damaged`, `unreadable`.
     pub state: &'static str,
     /// Why it isn't `ok`.
     pub problem: Option<String>,

@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::progress::Progress;
-use super::{Checked, Event, Planned, PluginRow, Report, SnapshotRow, Stored, TargetView, units};
+use super::{
+    Checked, CopyRow, CopyView, Event, Planned, PluginRow, Report, SnapshotRow, Stored, TargetView, units,
+};
 use crate::catalog::Manifest;
 use crate::config::Secrets;
 use crate::exit::Exit;
@@ -59,7 +61,7 @@ impl Report for Text {
             Event::Verified { .. } => self.verified(event),
             Event::Checked(checked) if !self.quiet || !checked.ok => self.out(&checked_text(checked)),
             Event::Snapshots { snapshots } => self.out(&table(snapshots)),
-            Event::Shown { manifest, storage } => self.out(&shown(manifest, storage)),
+            Event::Shown { manifest, storages, .. } => self.out(&shown(manifest, storages)),
             Event::Plugins { plugins } => self.out(&plugin_table(plugins)),
             Event::Text { text } => self.out(text),
             Event::Document { document, .. } => {
@@ -93,6 +95,7 @@ impl Text {
         match event {
             Event::Note { pipeline, message } => self.err(&format!("note: {}{message}", before(pipeline))),
             Event::Stored(stored) => self.out(&stored_line(stored)),
+            Event::Copied(copied) => self.out(&copied_line(copied)),
             Event::Planned(planned) => self.out(&planned_text(planned)),
             Event::Resolved { snapshot, host, storage, time, age_seconds, .. } => {
                 let local = time.parse().map(units::local).unwrap_or_default();
@@ -156,19 +159,37 @@ fn error_line(event: &Event) -> String {
 }
 
 fn stored_line(stored: &Stored) -> String {
-    format!(
-        "Stored {} ({} → {}) in {}\n",
+    let mut line = format!(
+        "Stored {} ({} → {}) in {}",
         stored.snapshot,
         units::bytes(stored.plain_bytes),
         units::bytes(stored.stored_bytes),
         units::seconds(stored.seconds)
-    )
+    );
+    if !stored.storages_left_out.is_empty() {
+        let (there, out) = (stored.storages.join(", "), stored.storages_left_out.join(", "));
+        let _ = write!(line, "; it is in {there}, left out: {out}");
+    }
+    line + "\n"
+}
+
+fn copied_line(copied: &CopyView) -> String {
+    let CopyView { snapshot, to, stored_bytes, seconds, dry_run, .. } = copied;
+    let (from, bytes) = (copied.from.join(", "), units::bytes(*stored_bytes));
+    if *dry_run {
+        return format!("Would copy {snapshot} from {from} to {to} ({bytes})\n");
+    }
+    format!("Copied {snapshot} from {from} to {to} ({bytes}) in {}\n", units::seconds(*seconds))
 }
 
 fn planned_text(planned: &Planned) -> String {
     let mut chain = vec![planned.source.clone()];
     chain.extend(planned.filters.iter().cloned());
-    chain.push(planned.storages.join(" + "));
+    let mut storages = planned.storages.join(" + ");
+    if planned.least_storages < planned.storages.len() {
+        let _ = write!(storages, " (at least {})", planned.least_storages);
+    }
+    chain.push(storages);
     let estimate = planned.estimate_bytes.map(|bytes| format!(", about {}", units::bytes(bytes)));
     format!(
         "{}: {}{}\n  would store {}\n",
@@ -237,11 +258,16 @@ fn table(snapshots: &[SnapshotRow]) -> String {
         .iter()
         .map(|row| {
             let filters: Vec<String> = row.filters.iter().map(short).collect();
-            let state = match (&row.problem, row.left_out) {
+            let mut state = match (&row.problem, row.left_out) {
                 (Some(problem), _) => format!("{}: {problem}", row.state),
                 (None, 0) => row.state.to_owned(),
                 (None, left_out) => format!("{}, {left_out} left out", row.state),
             };
+            for told in row.storages.iter().filter(|_| row.storages.len() > 1).filter_map(CopyRow::told) {
+                let _ = write!(state, ", {told}");
+            }
+            let there = row.storages.iter().filter(|copy| copy.state != "missing");
+            let there: Vec<&str> = there.map(|copy| copy.storage.as_str()).collect();
             vec![
                 row.snapshot.clone(),
                 row.host.clone(),
@@ -249,7 +275,7 @@ fn table(snapshots: &[SnapshotRow]) -> String {
                 size(row.plain_bytes),
                 size(row.stored_bytes),
                 if filters.is_empty() { "-".to_owned() } else { filters.join("+") },
-                row.storage.clone(),
+                there.join(", "),
                 state,
             ]
         })
@@ -276,13 +302,15 @@ fn plugin_table(plugins: &[PluginRow]) -> String {
     columns(&["KIND", "NAME", "VERSION", "WHAT IT DOES", "FILE"], &rows)
 }
 
-fn shown(manifest: &Manifest, storage: &str) -> String {
+fn shown(manifest: &Manifest, storages: &[CopyRow]) -> String {
     let mut text = format!("snapshot     {}\n", manifest.key());
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<12} {value}");
     };
     line("host", manifest.host.clone());
-    line("storage", storage.to_owned());
+    for copy in storages {
+        line("storage", copy.told().unwrap_or_else(|| copy.storage.clone()));
+    }
     line("begun", format!("{} ({} here)", units::utc(manifest.started), units::local(manifest.started)));
     line("finished", units::utc(manifest.finished));
     line("sequence", manifest.sequence.to_string());

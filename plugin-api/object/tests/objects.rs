@@ -167,3 +167,13 @@ fn keys_are_deleted_in_batches_with_a_fate_each() {
     assert_eq!(kinds, [None, Some(ErrorKind::Config), Some(ErrorKind::Denied), None, None]);
     assert_eq!(double.state().asked, ["delete", "delete"]);
 }
+
+#[test]
+fn a_check_warns_of_what_a_service_does_not_keep() {
+    let double = Double::new();
+    // It knows no conditions, and what it stored isn't listed.
+    double.state().pages = vec![page(&[], None, false)];
+    let report = double.storage(1).check(&Context::default()).unwrap();
+    let warnings = report.warnings.join(" ");
+    assert!(warnings.contains("only if it is absent") && warnings.contains("isn't listed"), "{warnings}");
+}

@@ -18,6 +18,8 @@ pub struct Keyring<'a> {
     cx: &'a Context,
     /// The keys, in the order in which they are tried.
     keys: Vec<Key>,
+    /// What is wrong with others.
+    unreadable: Vec<Error>,
     /// For streams and keys that a passphrase locks.
     passphrases: Vec<&'a Secret>,
     /// The largest that is accepted.
@@ -31,12 +33,12 @@ pub struct Keyring<'a> {
 impl<'a> Keyring<'a> {
     pub fn new(
         cx: &'a Context,
-        keys: Vec<Key>,
+        (keys, unreadable): (Vec<Key>, Vec<Error>),
         passphrases: Vec<&'a Secret>,
         work_factor: u8,
         recorded: Vec<String>,
     ) -> Self {
-        Self { cx, keys, passphrases, work_factor, recorded, failure: RefCell::default() }
+        Self { cx, keys, unreadable, passphrases, work_factor, recorded, failure: RefCell::default() }
     }
 
     /// Why the stream couldn't be opened, once.
@@ -101,6 +103,9 @@ impl<'a> Keyring<'a> {
         let plain = self.keys.iter().filter(|key| !key.is_locked());
         if plain.filter_map(Key::recipient).any(|recipient| self.recorded.contains(&recipient)) {
             return damaged_header();
+        }
+        if let (false, Some(error)) = (is_scrypt, self.unreadable.first()) {
+            return error.clone();
         }
         let (given, locked) = (self.keys.len(), self.keys.iter().filter(|key| key.is_locked()).count());
         let known = self.passphrases.len();

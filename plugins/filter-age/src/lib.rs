@@ -53,7 +53,7 @@ pub struct Options {
     pub recipients: Vec<String>,
     /// Files with more recipients, one a line, as `age -R` takes them; lines that begin with `#` are comments.
     #[schemars(schema_with = "paths")]
-    pub recipients_files: Vec<PathBuf>,
+    pub recipient_files: Vec<PathBuf>,
     /// Encrypt with this passphrase in place of recipients. On reading: what it opens, and the first to try on private keys
     /// that a passphrase locks.
     pub passphrase: Option<Secret>,
@@ -91,7 +91,7 @@ impl Plugin for Age {
         if let Some(factor) = options.work_factor.filter(|factor| !(10..=MOST_WORK).contains(factor)) {
             return Err(refuse(format!("work_factor `{factor}` isn't between 10 and 22")));
         }
-        let has_recipients = !options.recipients.is_empty() || !options.recipients_files.is_empty();
+        let has_recipients = !options.recipients.is_empty() || !options.recipient_files.is_empty();
         if has_recipients && options.passphrase.is_some() {
             return Err(refuse("both recipients and a passphrase are set".to_owned())
                 .hint("The format allows one or the other. Old passphrases belong in `[decode.age]`."));
@@ -117,22 +117,29 @@ impl Age {
             return Ok(To::Passphrase(SecretString::from(passphrase), factor));
         }
         let mut recipients = parse(&self.options.recipients)?;
-        for path in &self.options.recipients_files {
+        for path in &self.options.recipient_files {
             recipients.extend(recipients::read_file(path)?);
         }
         recipients::check_count(recipients.len())?;
         Ok(To::Recipients(recipients))
     }
 
-    fn keys(&self, cx: &Context) -> Result<Vec<Key>> {
-        let mut keys = Vec::new();
-        for (number, secret) in (1..).zip(&self.options.identities) {
-            keys.extend(identities::parse(cx.reveal(secret)?.as_bytes(), &format!("identity {number}"))?);
+    /// All private keys, and what is wrong with those that can't be read: another machine may have only some of them, and
+    /// one that opens the stream is enough.
+    fn keys(&self, cx: &Context) -> (Vec<Key>, Vec<Error>) {
+        let texts = (1..).zip(&self.options.identities).map(|(number, secret)| {
+            identities::parse(cx.reveal(secret)?.as_bytes(), &format!("identity {number}"))
+        });
+        let files = self.options.identity_files.iter();
+        let files = files.map(|path| identities::parse(&read(path)?, &format!("`{}`", path.display())));
+        let (mut keys, mut unreadable) = (Vec::new(), Vec::new());
+        for found in texts.chain(files) {
+            match found {
+                Ok(found) => keys.extend(found),
+                Err(error) => unreadable.push(error),
+            }
         }
-        for path in &self.options.identity_files {
-            keys.extend(identities::parse(&read(path)?, &format!("`{}`", path.display()))?);
-        }
-        Ok(keys)
+        (keys, unreadable)
     }
 }
 
@@ -159,7 +166,7 @@ impl Filter for Age {
         let recorded = recorded.filter_map(|text| text.as_str().map(str::to_owned)).collect();
         let passphrases = self.options.passphrase.iter().chain(&self.options.passphrases).collect();
         let limit = self.options.work_factor.unwrap_or_default().max(MAX_WORK_FACTOR);
-        decode::decoder(&Keyring::new(cx, self.keys(cx)?, passphrases, limit, recorded), input)
+        decode::decoder(&Keyring::new(cx, self.keys(cx), passphrases, limit, recorded), input)
     }
 
     fn by_hand(&self) -> Option<String> {

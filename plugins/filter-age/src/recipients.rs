@@ -122,7 +122,7 @@ pub fn read_file(path: &Path) -> Result<Vec<Recipient>> {
 pub fn check_count(count: usize) -> Result<()> {
     if count == 0 {
         return Err(Error::new(ErrorKind::Config, "there is nobody to encrypt to").hint(
-            "Set `recipients` (make a key with `age-keygen -o key.txt`, which prints its `age1…`), `recipients_files` or `passphrase`.",
+            "Set `recipients` (make a key with `age-keygen -o key.txt`, which prints its `age1…`), `recipient_files` or `passphrase`.",
         ));
     }
     if count > MOST {

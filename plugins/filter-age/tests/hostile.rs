@@ -187,14 +187,14 @@ fn what_cannot_be_encrypted_writes_nothing() {
     let path = folder.path().join("recipients");
     assert!(refused(json!({})).message.contains("nobody to encrypt to"));
     assert!(refused(json!({ "passphrase": "" })).message.contains("empty"));
-    assert_eq!(refused(json!({ "recipients_files": [path] })).kind, ErrorKind::Config);
+    assert_eq!(refused(json!({ "recipient_files": [path] })).kind, ErrorKind::Config);
     fs::write(&path, "# nobody\n\n").unwrap();
-    assert!(refused(json!({ "recipients_files": [path] })).message.contains("names no recipient"));
+    assert!(refused(json!({ "recipient_files": [path] })).message.contains("names no recipient"));
     fs::write(&path, format!("{RECIPIENT}\n\n{IDENTITY}\n")).unwrap();
-    let error = refused(json!({ "recipients_files": [path] }));
+    let error = refused(json!({ "recipient_files": [path] }));
     assert!(error.message.contains("line 3 of") && !whole(&error).contains(&IDENTITY[20..]), "{error:?}");
     fs::write(&path, format!("{RECIPIENT}\n").repeat(101)).unwrap();
-    assert!(refused(json!({ "recipients_files": [path] })).message.contains("101 recipients"));
+    assert!(refused(json!({ "recipient_files": [path] })).message.contains("101 recipients"));
 }
 
 #[test]

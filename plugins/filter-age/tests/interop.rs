@@ -42,7 +42,7 @@ fn each_of_several_recipients_can_read_alone() {
     let (rsa, rsa_public) = ssh_key(folder.path(), "rsa", "");
     let list = folder.path().join("recipients.txt");
     fs::write(&list, format!("# the team\n\n{ed25519_public}\n  {rsa_public}")).unwrap();
-    let filter = age(json!({ "recipients": [RECIPIENT], "recipients_files": [list] }));
+    let filter = age(json!({ "recipients": [RECIPIENT], "recipient_files": [list] }));
     let plain = noise(1, 200_000);
     let (stored, params) = encode(&filter, &plain);
 
@@ -97,6 +97,18 @@ fn all_keys_are_tried_wherever_the_right_one_stands() {
     ] {
         assert_eq!(decode(&age(options.clone()), &params, &stored).unwrap(), b"hello", "{options}");
     }
+}
+
+#[test]
+fn a_key_that_opens_the_stream_is_enough_whatever_is_wrong_with_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let (missing, other) = (folder.path().join("missing.txt"), folder.path().join("key.asc"));
+    std::fs::write(&other, "-----BEGIN PGP PRIVATE KEY BLOCK-----\n").unwrap();
+    let (stored, params) = encode(&age(json!({ "recipients": [RECIPIENT] })), b"hello");
+    let with = |identities: &[&str]| json!({ "identities": identities, "identity_files": [missing, other] });
+    assert_eq!(decode(&age(with(&["nonsense", IDENTITY])), &params, &stored).unwrap(), b"hello");
+    let error = decode(&age(with(&[])), &params, &stored).unwrap_err();
+    assert!(error.to_string().contains("missing.txt"), "{error}");
 }
 
 #[test]

@@ -75,7 +75,9 @@ impl Credentials {
             Ok(Credential {
                 access_key_id: cx.reveal(&id)?.trim().to_owned(),
                 secret_access_key: cx.reveal(&key)?.trim().to_owned(),
-                session_token: session_token.map(|token| token.trim().to_owned()),
+                session_token: session_token
+                    .map(|token| token.trim().to_owned())
+                    .filter(|token| !token.is_empty()),
                 expires_in: None,
             })
         });

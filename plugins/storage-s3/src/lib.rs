@@ -52,7 +52,7 @@ impl Plugin for S3 {
         let credentials = Credentials::new(&options, cx, signing::context(http.clone()));
         let settings = options.settings();
         let requests = Requests::new(address, http, credentials);
-        Ok(Self { objects: Objects::new(Bucket { requests, options }, settings) })
+        Ok(Self { objects: Objects::new(Bucket::new(requests, options), settings) })
     }
 }
 

@@ -3,6 +3,8 @@
 //! The crate's `Writer` of OpenDAL can't be used: it shows an object when it sends the last bytes (docs/adr/0012). Retries,
 //! parallelism and part sizes aren't decided here.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use http::Method;
 use reqsign_core::time::Timestamp;
@@ -21,9 +23,15 @@ const MARK: &str = "x-amz-meta-windlass-upload";
 pub struct Bucket {
     pub requests: Requests,
     pub options: Options,
+    /// It was seen.
+    is_there: AtomicBool,
 }
 
 impl Bucket {
+    pub fn new(requests: Requests, options: Options) -> Self {
+        Self { requests, options, is_there: AtomicBool::new(false) }
+    }
+
     /// Headers of a new object.
     fn headers(&self, how: &How) -> Result<Vec<(&'static str, String)>> {
         let mut headers =
@@ -106,10 +114,16 @@ impl Bucket {
 
     /// A missing bucket answers a HEAD of an object as a missing object does.
     async fn judge_bucket(&self) -> Result<()> {
+        if self.is_there.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let ask = Ask::new(Method::HEAD, None).expect(&[403, 404]);
         match self.requests.send(ask).await?.status.as_u16() {
             404 => Err(refused(http::StatusCode::NOT_FOUND, "NoSuchBucket", "the bucket isn't there", None)),
-            _ => Ok(()),
+            _ => {
+                self.is_there.store(true, Ordering::Relaxed);
+                Ok(())
+            }
         }
     }
 }

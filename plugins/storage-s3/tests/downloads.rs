@@ -113,6 +113,17 @@ fn a_missing_bucket_is_no_missing_object() {
 }
 
 #[test]
+fn the_bucket_is_looked_for_once_however_many_objects_are_missing() {
+    let room = Room::new();
+    let host = room.host();
+    let (proxy, storage) = behind(&room, &host, |_| Fault::None);
+    for key in ["a", "b", "c"] {
+        assert_eq!(storage.stat(&host.context(), key).unwrap(), None);
+    }
+    assert_eq!(proxy.seen().len(), 4);
+}
+
+#[test]
 fn a_service_out_of_reach_is_unavailable_and_the_host_may_try_again() {
     let (room, host) = (Room::new(), Room::new().host());
     let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
@@ -120,6 +131,17 @@ fn a_service_out_of_reach_is_unavailable_and_the_host_may_try_again() {
     let error = storage.list(&host.context(), &ListOptions::default()).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
     assert!(!error.details.contains_key("retry"));
+}
+
+#[test]
+fn a_service_that_never_answers_is_given_up() {
+    let (room, host) = (Room::new(), Room::new().host());
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let mut options = room.options_at(&format!("http://{}", silent.local_addr().unwrap()));
+    options["timeout"] = 1.into();
+    let storage = storage(options, &host);
+    let error = storage.stat(&host.context(), "a").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TimedOut, "{error}");
 }
 
 #[test]

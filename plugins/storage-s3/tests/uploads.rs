@@ -214,6 +214,24 @@ fn expired_keys_without_new_ones_are_told_at_once() {
 }
 
 #[test]
+fn a_service_without_conditions_is_looked_at_before() {
+    let lack = |seen: &Seen| match seen.head.contains("if-none-match") {
+        true => Fault::Refuse(501, "NotImplemented"),
+        false => Fault::None,
+    };
+    let bench = bench(lack);
+    for (key, bytes) in [("small", noise(1000)), ("large", noise(LENGTH))] {
+        finished(&bench.storage, &bench.host, key, &bytes).unwrap().publish().unwrap();
+        assert!(read(&bench.direct(), &bench.host, key).unwrap() == bytes);
+        let error =
+            finished(&bench.storage, &bench.host, key, &noise(LENGTH)).unwrap().publish().unwrap_err();
+        assert_eq!(error.kind, ErrorKind::AlreadyExists, "{error}");
+        assert!(read(&bench.direct(), &bench.host, key).unwrap() == bytes, "it was replaced");
+    }
+    bench.is_clean();
+}
+
+#[test]
 fn an_object_carries_what_the_options_say() {
     let (room, proxy) = (Room::new(), Proxy::before(server().port(), |_| Fault::Refuse(403, "AccessDenied")));
     let mut options = room.options_at(&proxy.endpoint());

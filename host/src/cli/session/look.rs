@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use windlass_plugin_api::Kind;
+use windlass_plugin_api::{Error, ErrorKind, Kind};
 
 use super::{Session, base};
-use crate::catalog::{Catalog, Manifest, Reference, When};
+use crate::catalog::{Catalog, Manifest, Reference};
 use crate::config::{Located, Selection};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::pipeline::copies::Held;
 use crate::pipeline::outputs::OpenStorage;
 use crate::pipeline::plan::{Chosen, Engine};
 use crate::report::{Event, units};
@@ -60,58 +61,113 @@ impl Session {
         text.parse()
     }
 
-    /// The snapshot that `text` names and the storage it was found in; told as [`Event::Resolved`].
-    pub fn resolve(
-        &self,
-        engine: &Engine,
-        text: &str,
-        storage: Option<&str>,
-    ) -> Outcome<(OpenStorage, Manifest)> {
+    /// The snapshot that `text` names, and what each storage has of it; told as [`Event::Resolved`].
+    pub fn resolve(&self, engine: &Engine, text: &str, storage: Option<&str>) -> Outcome<Resolved> {
         let reference = self.reference(text)?;
         let cx = self.context(engine);
-        let (mut best, mut last): (Option<(OpenStorage, Manifest)>, Option<Failure>) = (None, None);
+        let (mut read, mut failures) = (Vec::new(), Vec::new());
         for chosen in self.where_to_look(storage, Some(&reference.pipeline))? {
-            let found = engine.open_storage(&chosen, &cx).and_then(|open| {
-                let manifest = Catalog::new(open.storage.as_ref(), &cx).resolve(&reference, &engine.host);
-                manifest.map(|manifest| (open, manifest)).map_err(|failure| failure.at(chosen.stage()))
-            });
-            match found {
-                Ok(found) => {
-                    // A storage may have missed the last runs; of two that have the same, the first is read.
-                    let order = |(_, manifest): &(_, Manifest)| (manifest.sequence, manifest.id.clone());
-                    if best.as_ref().is_none_or(|best| order(&found) > order(best)) {
-                        best = Some(found);
-                    }
-                    if matches!(reference.when, When::Id(_)) {
-                        break;
-                    }
+            match engine.open_storage(&chosen, &cx) {
+                Ok(open) => {
+                    let manifest = Catalog::new(open.storage.as_ref(), &cx).resolve(&reference, &engine.host);
+                    read.push((open, manifest));
                 }
-                // A storage that can't be read now doesn't hide what another one has.
-                Err(failure) => last = Some(graver(last, failure)),
+                Err(failure) => failures.push(failure),
             }
         }
-        let Some((open, manifest)) = best else {
-            return Err(last.unwrap_or_else(|| Failure::not_found(format!("no snapshot `{text}`"))));
+        // A storage may have missed the last runs; of two that have the same, the first is read.
+        let order = |manifest: &Manifest| (manifest.sequence, manifest.id.clone());
+        let found = read.iter().rev().filter_map(|(_, manifest)| manifest.as_ref().ok());
+        let best = found.max_by_key(|manifest| order(manifest)).cloned();
+        let Some(manifest) = best else {
+            let all = read.into_iter().filter_map(|(open, manifest)| Some(manifest.err()?.at(open.stage)));
+            let gravest = all.chain(failures).fold(None, |last, failure| Some(graver(last, failure)));
+            return Err(gravest.unwrap_or_else(|| Failure::not_found(format!("no snapshot `{text}`"))));
         };
-        if let Some(failure) = last.filter(|failure| failure.exit != Exit::NotFound) {
-            let message = format!("what it has isn't considered: {failure}");
-            self.report.event(&Event::Warning { pipeline: None, message });
+        let mut copies = Vec::new();
+        for (open, found) in read {
+            let found = match found {
+                Ok(found) if found.key() == manifest.key() => Ok(found),
+                // What it can't be read for counts, even if another snapshot of it can be.
+                Err(failure) if failure.exit != Exit::NotFound => {
+                    let error = failure.error.clone();
+                    failures.push(failure.at(open.stage.clone()));
+                    Err(error)
+                }
+                _ => Catalog::new(open.storage.as_ref(), &cx).manifest(&manifest.key()),
+            };
+            let found = found.and_then(|found| same(&manifest, found));
+            copies.push(Copy { open, manifest: found });
         }
-        self.tell_resolved(text, &open, &manifest);
-        Ok((open, manifest))
+        let resolved = Resolved { manifest, copies, failures };
+        self.tell_resolved(text, &resolved);
+        Ok(resolved)
     }
 
-    fn tell_resolved(&self, text: &str, open: &OpenStorage, manifest: &Manifest) {
+    fn tell_resolved(&self, text: &str, resolved: &Resolved) {
+        let manifest = &resolved.manifest;
         let age = jiff::Timestamp::now().as_second() - manifest.started.as_second();
         self.report.event(&Event::Resolved {
             reference: text.to_owned(),
             snapshot: manifest.key().to_string(),
             host: manifest.host.clone(),
-            storage: open.name.clone(),
+            storage: resolved.first().map(|open| open.name.clone()).unwrap_or_default(),
             time: units::utc(manifest.started),
             age_seconds: age,
         });
     }
+}
+
+/// A snapshot, and what each storage that could be asked has of it.
+pub struct Resolved {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// What each storage has, in the config's order.
+    pub copies: Vec<Copy>,
+    /// Why others couldn't be asked.
+    pub failures: Vec<Failure>,
+}
+
+/// What a storage has of a snapshot.
+pub struct Copy {
+    /// The storage.
+    pub open: OpenStorage,
+    /// The same manifest as the others; else what is wrong with it, or that there is none.
+    pub manifest: Result<Manifest, Error>,
+}
+
+impl Resolved {
+    /// The storages that hold it; what the others lack is told as a warning, but not that they lack it altogether.
+    pub fn held(self, session: &Session) -> Held {
+        let warn = |message: String| session.report.event(&Event::Warning { pipeline: None, message });
+        for failure in &self.failures {
+            warn(format!("what it has isn't considered: {failure}"));
+        }
+        let mut copies = Vec::new();
+        for copy in self.copies {
+            let stage = &copy.open.stage;
+            let is_told = |failure: &Failure| failure.stage.as_ref() == Some(stage);
+            match copy.manifest {
+                Ok(_) => copies.push(copy.open),
+                Err(error) if error.kind == ErrorKind::NotFound || self.failures.iter().any(is_told) => {}
+                Err(error) => warn(format!("what it has isn't considered: {stage}: {error}")),
+            }
+        }
+        Held { manifest: self.manifest, copies }
+    }
+
+    fn first(&self) -> Option<&OpenStorage> {
+        self.copies.iter().find(|copy| copy.manifest.is_ok()).map(|copy| &copy.open)
+    }
+}
+
+/// A manifest is the same in every storage; another one under the same key isn't that of this snapshot.
+pub fn same(manifest: &Manifest, other: Manifest) -> Result<Manifest, Error> {
+    if *manifest == other {
+        return Ok(other);
+    }
+    let key = other.key();
+    Err(Error::damaged(format!("the manifest of `{key}` differs from that in another storage")))
 }
 
 /// What to tell if every storage failed: anything rather than "not found".

@@ -364,7 +364,7 @@ fn the_starter_is_a_config_without_a_problem() {
         let config = at.config(&text);
         let pipeline = config.pipeline(name).unwrap();
         assert_eq!(pipeline.filters[0].plugin.value, "zstd");
-        assert_eq!(pipeline.storages[0].value, "backups");
+        assert_eq!(pipeline.storages[0].name.value, "backups");
         let storage = config.resolve(&config.storages["backups"], &fake(), &at.secrets(), "x").unwrap();
         assert_eq!(storage["root"], json!(at.path("backups")));
         // What stands there as a comment must work too once the mark is taken away.

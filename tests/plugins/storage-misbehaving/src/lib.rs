@@ -15,7 +15,8 @@ use windlass_plugin_api::{Context, ErrorKind, Plugin, Result};
 use windlass_testkit::{Failure, Faulty, Operation};
 
 use crate::folder::Folder;
-pub use crate::wrong::{Lie, Misbehaving, Place};
+use crate::wrong::Wrong;
+pub use crate::wrong::{Hang, Lie, Misbehaving, Place};
 
 windlass_plugin_api::export_plugin! {
     storage Misbehaving {
@@ -54,6 +55,18 @@ pub struct Options {
     /// What to lie about.
     #[serde(default)]
     lie: Option<Lie>,
+    /// Where to hang.
+    #[serde(default)]
+    hang: Option<Hang>,
+    /// Bytes of every stream, by their place, that are read with a flipped bit.
+    #[serde(default)]
+    damaged_at: Vec<u64>,
+    /// Reading a stream fails for ever at this place.
+    #[serde(default)]
+    breaks_at: Option<u64>,
+    /// A file that each write adds a line to: the folder, and how many bytes were written in all.
+    #[serde(default)]
+    ledger: Option<PathBuf>,
     /// Before the so many-th write the folder is removed with all that is in it.
     #[serde(default)]
     vanish: Option<u64>,
@@ -107,7 +120,16 @@ impl Plugin for Misbehaving {
         if let Some(bytes) = options.short_writes {
             storage = storage.short(bytes);
         }
-        let vanish = options.vanish.map(|nth| (nth, options.root));
-        Ok(Self::around(Arc::new(storage), options.panic_in, options.lie, vanish))
+        let wrong = Wrong {
+            panic_in: options.panic_in,
+            lie: options.lie,
+            vanish: options.vanish.map(|nth| (nth, options.root.clone())),
+            hang: options.hang,
+            damaged_at: options.damaged_at,
+            breaks_at: options.breaks_at,
+            ledger: options.ledger.map(|ledger| (ledger, options.root)),
+            ..Wrong::default()
+        };
+        Ok(Self::around(Arc::new(storage), wrong))
     }
 }

@@ -1,0 +1,159 @@
+//! What several storages lack of each other's snapshots.
+//!
+//! It compares listings and manifests only: whether the bytes of an object are what they were is proved when it is copied, or by a
+//! verify. A snapshot without a manifest is none, and nothing that is there is ever said to be in the way of itself.
+
+use std::collections::BTreeMap;
+
+use windlass_plugin_api::{Error, ErrorKind};
+
+use super::list::Found;
+use super::manifest::Manifest;
+use super::snapshot::SnapshotKey;
+
+/// What a storage holds of a pipeline.
+#[derive(Clone, Debug, Default)]
+pub struct Shelf {
+    /// Its snapshots.
+    pub found: Vec<Found>,
+    /// The size of every object by its key.
+    pub objects: BTreeMap<String, u64>,
+}
+
+/// What a comparison found; storages are numbers, in the order in which they were given.
+#[derive(Clone, Debug)]
+pub enum Difference {
+    /// The storage `at` lacks the snapshot, or some of its objects.
+    Lacks {
+        /// Its manifest.
+        manifest: Box<Manifest>,
+        /// Who has that manifest too, the best first.
+        origins: Vec<usize>,
+        /// Who lacks something.
+        at: usize,
+    },
+    /// Nothing can be copied to the storage `at`, because something else is there.
+    InTheWay {
+        /// The snapshot.
+        key: SnapshotKey,
+        /// Where.
+        at: usize,
+        /// What it is.
+        error: Error,
+    },
+    /// No storage has a manifest of it that can be read.
+    Lost {
+        /// The snapshot.
+        key: SnapshotKey,
+        /// Where it is.
+        at: usize,
+        /// What is wrong with it.
+        error: Error,
+    },
+}
+
+/// What keeps the storages from being level, the oldest snapshot first.
+pub fn differences(shelves: &[Shelf]) -> Vec<Difference> {
+    let mut snapshots: BTreeMap<&SnapshotKey, Vec<Option<&Found>>> = BTreeMap::new();
+    for (at, shelf) in shelves.iter().enumerate() {
+        for found in &shelf.found {
+            snapshots.entry(&found.key).or_insert_with(|| vec![None; shelves.len()])[at] = Some(found);
+        }
+    }
+    snapshots.into_iter().flat_map(|(key, found)| of_one(key, &found, shelves)).collect()
+}
+
+fn of_one(key: &SnapshotKey, found: &[Option<&Found>], shelves: &[Shelf]) -> Vec<Difference> {
+    let manifests = found.iter().map(|found| found.map(|found| &found.manifest));
+    let manifests: Vec<Option<&Result<Manifest, Error>>> = manifests.collect();
+    let Some(good) = manifests.iter().flatten().find_map(|manifest| manifest.as_ref().ok()) else {
+        let first =
+            manifests.iter().enumerate().find_map(|(at, found)| Some((at, (*found)?.as_ref().err()?)));
+        let lost = first.map(|(at, error)| Difference::Lost { key: key.clone(), at, error: error.clone() });
+        return lost.into_iter().collect();
+    };
+    let has = |at: usize| matches!(manifests[at], Some(Ok(manifest)) if manifest == good);
+    let mut all = Vec::new();
+    for (at, manifest) in manifests.iter().enumerate() {
+        let error = match manifest {
+            None => None,
+            Some(Ok(manifest)) if manifest == good => wrong_size(good, &shelves[at]),
+            Some(Ok(_)) => {
+                Some(Error::damaged(format!("the manifest of `{key}` differs from that in another storage")))
+            }
+            Some(Err(error)) => Some(error.clone()),
+        };
+        if let Some(error) = error {
+            all.push(Difference::InTheWay { key: key.clone(), at, error });
+        } else if manifest.is_none() || lacks_objects(good, &shelves[at]) {
+            let origins = (0..found.len()).filter(|&other| other != at && has(other)).collect();
+            all.push(Difference::Lacks { manifest: Box::new(good.clone()), origins, at });
+        }
+    }
+    all
+}
+
+fn lacks_objects(manifest: &Manifest, shelf: &Shelf) -> bool {
+    manifest.objects().iter().any(|(key, _, _)| !shelf.objects.contains_key(key))
+}
+
+/// An object that is there with another size than it should have.
+fn wrong_size(manifest: &Manifest, shelf: &Shelf) -> Option<Error> {
+    let objects = manifest.objects();
+    let (key, bytes, _) =
+        objects.iter().find(|(key, bytes, _)| shelf.objects.get(key).is_some_and(|found| found != bytes))?;
+    let what = format!("`{key}` has {} bytes instead of {bytes}", shelf.objects[key]);
+    Some(Error::new(ErrorKind::AlreadyExists, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::manifest::tests::example;
+    use super::*;
+
+    fn shelf(manifest: &Manifest) -> Shelf {
+        let found = Found { key: manifest.key(), manifest: Ok(manifest.clone()) };
+        let objects = manifest.objects().into_iter().map(|(key, bytes, _)| (key, bytes)).collect();
+        Shelf { found: vec![found], objects }
+    }
+
+    fn told(shelves: &[Shelf]) -> Vec<String> {
+        let words = |difference: Difference| match difference {
+            Difference::Lacks { origins, at, .. } => format!("{at} lacks it, {origins:?} have it"),
+            Difference::InTheWay { at, .. } => format!("{at} has something in the way"),
+            Difference::Lost { at, .. } => format!("lost, {at} is damaged"),
+        };
+        differences(shelves).into_iter().map(words).collect()
+    }
+
+    #[test]
+    fn level_storages_have_no_difference() {
+        let one = shelf(&example());
+        assert_eq!(told(&[one.clone(), one.clone(), one]), [""; 0]);
+        assert_eq!(told(&[Shelf::default(), Shelf::default()]), [""; 0]);
+    }
+
+    #[test]
+    fn a_snapshot_that_is_missing_or_lacks_an_object_comes_from_those_that_have_it() {
+        let whole = shelf(&example());
+        assert_eq!(told(&[Shelf::default(), whole.clone(), whole.clone()]), ["0 lacks it, [1, 2] have it"]);
+        let mut half = whole.clone();
+        half.objects.pop_first();
+        assert_eq!(told(&[half.clone(), whole]), ["0 lacks it, [1] have it"]);
+        assert_eq!(told(&[half]), ["0 lacks it, [] have it"]);
+    }
+
+    #[test]
+    fn what_is_there_and_differs_is_in_the_way() {
+        let whole = shelf(&example());
+        let mut damaged = whole.clone();
+        damaged.found[0].manifest = Err(Error::damaged("x"));
+        let mut other = whole.clone();
+        other.found[0].manifest = Ok(Manifest { sequence: 8, ..example() });
+        let mut larger = whole.clone();
+        larger.objects.values_mut().for_each(|bytes| *bytes += 1);
+        let all = told(&[whole, damaged.clone(), other, larger]);
+        assert_eq!(all, [1, 2, 3].map(|at| format!("{at} has something in the way")));
+        assert_eq!(told(&[Shelf::default(), damaged]), ["lost, 1 is damaged"]);
+    }
+}
