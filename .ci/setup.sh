@@ -15,6 +15,8 @@ test_servers=(
     etcd:etcd-server
     etcdctl:etcd-client
     /usr/sbin/sshd:openssh-server
+    node:nodejs
+    npm:npm
 )
 services=(postgresql mariadb redis-server etcd ssh)
 bench_tools=(pigz:pigz age:age gpg:gnupg xz:xz-utils python3:python3)
@@ -25,6 +27,7 @@ main() {
             toolchain
             programs "${test_tools[@]}" "${test_servers[@]}"
             python_tools .tools/venv-test .ci/test-requirements.txt
+            node_tool azurite 3.37.0
             ;;
         bench)
             toolchain
@@ -88,6 +91,16 @@ python_tools() {
     python3 -m venv "$1"
     "$1/bin/pip" install --quiet --disable-pip-version-check -r "$2" </dev/null
     cp "$2" "$1/requirements.txt"
+}
+
+# Installs the npm package $1 in version $2, with what it needs, into a folder of its own inside the checkout.
+node_tool() {
+    local folder=.tools/$1
+    [[ -f $folder/version && $(<"$folder/version") == "$2" ]] && return
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$folder" "$1@$2" </dev/null
+    echo "$2" >"$folder/version"
 }
 
 fail() {

@@ -3,6 +3,8 @@
 //! It retries nothing and follows no redirect: a signed request is valid for one host. What a status means is known to
 //! the service.
 
+mod flow;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -17,6 +19,8 @@ use windlass_plugin_api::{Error, ErrorKind, Result};
 
 use crate::retry::RETRY_AFTER;
 use crate::service::unavailable;
+
+pub use flow::{Flow, FlowEnd};
 
 /// Of an answer that isn't an object: listings are smaller, and a server can't fill our memory.
 const ANSWER_BYTES: usize = 32 * 1024 * 1024;

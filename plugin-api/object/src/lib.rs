@@ -32,6 +32,7 @@ mod download;
 pub mod http;
 mod key;
 mod plan;
+mod receive;
 mod retry;
 mod runtime;
 mod service;
@@ -39,7 +40,7 @@ pub mod signing;
 mod storage;
 mod upload;
 
-pub use http::{Answer, Http, HttpOptions};
-pub use retry::{RETRY_AFTER, Retry};
+pub use http::{Answer, Flow, FlowEnd, Http, HttpOptions};
+pub use retry::{RETRY_AFTER, Retry, is_passing};
 pub use service::{Begun, How, Limits, Listed, Listing, Part, Received, Service, unavailable};
 pub use storage::{Objects, Settings};

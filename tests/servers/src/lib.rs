@@ -13,8 +13,13 @@
 //! A server that isn't installed is a failed test that says how to install it, never a skipped one. What was
 //! committed outlasts `stop` and `restart`, but not the machine: the servers don't wait for the disk.
 
+mod azurite;
+mod dav;
+mod double;
 mod etcd;
+mod fake_gcs;
 mod folder;
+mod http;
 mod mariadb;
 mod mongo;
 mod postgres;
@@ -26,7 +31,11 @@ mod seaweed;
 mod server;
 mod sshd;
 
+pub use azurite::Azurite;
+pub use dav::Dav;
+pub use double::{Asked, Double, Said};
 pub use etcd::Etcd;
+pub use fake_gcs::FakeGcs;
 pub use mariadb::MariaDb;
 pub use mongo::Mongo;
 pub use postgres::Postgres;

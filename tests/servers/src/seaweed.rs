@@ -1,10 +1,9 @@
 //! SeaweedFS with its S3 door: it checks signatures and checksums and knows parts, conditions, versions and object lock.
 
-use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::Duration;
 
+use crate::http::ask;
 use crate::process::Launch;
 use crate::program::{escape, installed, venv};
 use crate::server::{At, Kind, Server, free_port};
@@ -181,25 +180,4 @@ impl Kind for Installation {
         };
         is_open && status(self.ports[0], "/") == 200 && status(self.ports[2], "/dir/assign") == 200
     }
-}
-
-/// One request without a body; status and body.
-fn ask(port: u16, method: &str, path: &str) -> std::io::Result<(u16, Vec<u8>)> {
-    let mut connection = TcpStream::connect(("127.0.0.1", port))?;
-    connection.set_read_timeout(Some(Duration::from_secs(30)))?;
-    let head = format!(
-        "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nAccept: application/json\r\nContent-Length: 0\r\n\r\n"
-    );
-    connection.write_all(head.as_bytes())?;
-    let mut reader = BufReader::new(connection);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    while line.trim_end() != "" {
-        line.clear();
-        reader.read_line(&mut line)?;
-    }
-    let mut body = Vec::new();
-    reader.read_to_end(&mut body)?;
-    Ok((status, body))
 }

@@ -1,0 +1,120 @@
+//! What the emulator doesn't judge, against a double that answers as the service's documentation says: policies, keys that
+//! expire, answers that are lost.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use windlass_plugin_api::{Context, CreateOptions, ErrorKind, Plugin, Storage, Upload};
+use windlass_storage_azblob::Azblob;
+use windlass_test_servers::{Double, Said};
+use windlass_testkit::TestHost;
+
+const MIB: usize = 1024 * 1024;
+
+fn storage(double: &Double, host: &TestHost, more: Value) -> (Azblob, Context) {
+    let cx = host.context();
+    let mut options = json!({
+        "container": "backups",
+        "endpoint": double.endpoint(),
+        "sas_token": { "$secret": "token" },
+        "part_size": 1,
+    });
+    options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    (Azblob::new(serde_json::from_value(options).unwrap(), &cx).unwrap(), cx)
+}
+
+fn host() -> TestHost {
+    TestHost::new().secret("token", "?sv=1&sig=hunter2")
+}
+
+fn published(storage: &Azblob, cx: &Context, content: &[u8]) -> windlass_plugin_api::Result<()> {
+    let how = CreateOptions { if_absent: true, ..CreateOptions::default() };
+    let mut upload: Box<dyn Upload> = storage.create(cx, "data", &how)?;
+    upload.write_all(content)?;
+    upload.finish()?;
+    upload.publish().map(drop)
+}
+
+fn refusal(status: u16, code: &str) -> Said {
+    Said::status(status).header("x-ms-error-code", code)
+}
+
+#[test]
+fn a_policy_tier_and_scope_go_with_the_request_that_makes_the_blob() {
+    let double = Double::start(|_| Said::status(201).header("etag", "\"0x1\""));
+    let more = json!({
+        "immutability": { "mode": "locked", "days": 3 },
+        "access_tier": "cool",
+        "encryption_scope": "backups",
+    });
+    let (storage, cx) = storage(&double, &host(), more);
+    published(&storage, &cx, b"little").unwrap();
+    published(&storage, &cx, &vec![7; 2 * MIB + 1]).unwrap();
+    let asked = double.asked();
+    let made: Vec<_> = asked.iter().filter(|asked| !asked.path.contains("comp=block&")).collect();
+    assert_eq!(made.len(), 2, "{asked:?}");
+    for asked in made {
+        assert_eq!(asked.header("if-none-match"), "*");
+        assert_eq!(asked.header("x-ms-immutability-policy-mode"), "locked");
+        assert!(asked.header("x-ms-immutability-policy-until-date").ends_with(" GMT"), "{asked:?}");
+        assert_eq!(asked.header("x-ms-access-tier"), "Cool");
+        assert_eq!(asked.header("x-ms-encryption-scope"), "backups");
+    }
+    assert!(asked.iter().all(|asked| asked.path.ends_with("sv=1&sig=hunter2")), "{asked:?}");
+    assert!(asked.iter().all(|asked| !asked.header("content-md5").is_empty()), "{asked:?}");
+}
+
+#[test]
+fn a_token_that_expired_is_asked_for_again_in_the_middle_of_a_run() {
+    let double = Double::start(|asked| match asked.path.ends_with("second") {
+        true => Said::status(200).header("content-length", "7"),
+        false => refusal(403, "AuthenticationFailed"),
+    });
+    let host = TestHost::new().secret("token", "sig=first");
+    let (storage, cx) = storage(&double, &host, json!({}));
+    let error = storage.stat(&cx, "data").unwrap_err();
+    assert_eq!((error.kind, double.asked().len()), (ErrorKind::Denied, 1), "{error:?}");
+    let _renewed = host.secret("token", "sig=second");
+    assert_eq!(storage.stat(&cx, "data").unwrap().unwrap().size_bytes, 7);
+}
+
+#[test]
+fn a_blob_whose_answer_was_lost_is_known_by_its_mark_and_another_one_is_not() {
+    for is_ours in [true, false] {
+        let stored = Arc::new(Mutex::new(None::<String>));
+        let known = stored.clone();
+        let double = Double::start(move |asked| {
+            let mut stored = known.lock().unwrap();
+            if asked.method == "HEAD" {
+                let mark = if is_ours { stored.clone().unwrap() } else { "another".to_owned() };
+                return Said::status(200).header("x-ms-meta-windlassupload", mark).header("etag", "\"0x9\"");
+            }
+            match stored.replace(asked.header("x-ms-meta-windlassupload").to_owned()) {
+                Some(_) => refusal(409, "BlobAlreadyExists"),
+                None => Said::lost(),
+            }
+        });
+        let (storage, cx) = storage(&double, &host(), json!({}));
+        match (is_ours, published(&storage, &cx, b"little")) {
+            (true, result) => result.unwrap(),
+            (false, result) => assert_eq!(result.unwrap_err().kind, ErrorKind::AlreadyExists),
+        }
+    }
+}
+
+/// Nothing may be made in place of the blocks by who can't delete it again.
+#[test]
+fn an_abort_without_the_right_to_delete_makes_nothing() {
+    let double = Double::start(|asked| match asked.method.as_str() {
+        "DELETE" => refusal(403, "AuthorizationPermissionMismatch"),
+        _ => Said::status(201),
+    });
+    let (storage, cx) = storage(&double, &host(), json!({}));
+    let mut upload = storage.create(&cx, "data", &CreateOptions::default()).unwrap();
+    upload.write_all(&vec![7; 2 * MIB]).unwrap();
+    drop(upload);
+    let asked = double.asked();
+    assert!(asked.iter().any(|asked| asked.method == "DELETE"), "{asked:?}");
+    assert!(!asked.iter().any(|asked| asked.path.contains("comp=blocklist")), "{asked:?}");
+}

@@ -1,0 +1,278 @@
+//! Azure Blob Storage, Google Cloud Storage and WebDAV through the binary and the servers of `tests/servers`: a backup is
+//! stored where any tool finds it, listed, proved and restored; wrong credentials are told; what a killed run has left goes
+//! with the next one.
+
+mod common;
+
+use std::fs;
+
+use common::{Ran, Sandbox, database, rows, until};
+use windlass_test_servers::{Azurite, Dav, Double, FakeGcs, Said};
+
+const PLACE: &str = "backups";
+
+/// A service, and how it is looked into by another door.
+trait Service {
+    /// The storage `far` of the config. Its secret is in the environment's `SECRET`.
+    fn storage(&self) -> String;
+    fn secret(&self) -> String;
+    fn object(&self, key: &str) -> Option<Vec<u8>>;
+    /// How many half uploads it keeps.
+    fn half_uploads(&self) -> usize;
+}
+
+struct Azure(Azurite);
+struct Google(FakeGcs);
+struct Folder(Dav);
+
+impl Azure {
+    fn start() -> Self {
+        let server = Azurite::start();
+        server.make_container(PLACE);
+        Self(server)
+    }
+}
+
+impl Google {
+    fn start() -> Self {
+        let server = FakeGcs::start();
+        server.make_bucket(PLACE);
+        Self(server)
+    }
+}
+
+impl Service for Azure {
+    fn storage(&self) -> String {
+        format!(
+            "plugin = \"azblob\"\ncontainer = \"{PLACE}\"\nprefix = \"acme\"\nendpoint = \"{}\"\naccount = \"{}\"\n\
+             account_key = {{ env = \"SECRET\" }}\npart_size = 4\n",
+            self.0.endpoint(),
+            Azurite::ACCOUNT
+        )
+    }
+    fn secret(&self) -> String {
+        Azurite::KEY.to_owned()
+    }
+    fn object(&self, key: &str) -> Option<Vec<u8>> {
+        self.0.object(PLACE, &format!("acme/{key}"))
+    }
+    fn half_uploads(&self) -> usize {
+        self.0.half_uploads(PLACE)
+    }
+}
+
+impl Service for Google {
+    /// The emulator takes any token.
+    fn storage(&self) -> String {
+        format!(
+            "plugin = \"gcs\"\nbucket = \"{PLACE}\"\nprefix = \"acme\"\nendpoint = \"{}\"\n\
+             access_token = {{ env = \"SECRET\" }}\npart_size = 4\n",
+            self.0.endpoint()
+        )
+    }
+    fn secret(&self) -> String {
+        "ya29.a-token".to_owned()
+    }
+    fn object(&self, key: &str) -> Option<Vec<u8>> {
+        self.0.object(PLACE, &format!("acme/{key}"))
+    }
+    /// Nobody can list them.
+    fn half_uploads(&self) -> usize {
+        0
+    }
+}
+
+impl Service for Folder {
+    fn storage(&self) -> String {
+        format!(
+            "plugin = \"webdav\"\nurl = \"{}\"\nprefix = \"acme\"\nuser = \"{}\"\npassword = {{ env = \"SECRET\" }}\n",
+            self.0.endpoint(),
+            Dav::USER
+        )
+    }
+    fn secret(&self) -> String {
+        Dav::PASSWORD.to_owned()
+    }
+    fn object(&self, key: &str) -> Option<Vec<u8>> {
+        fs::read(self.0.folder().join("acme").join(key)).ok()
+    }
+    fn half_uploads(&self) -> usize {
+        let mut open = vec![self.0.folder()];
+        let mut count = 0;
+        while let Some(folder) = open.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    true => open.push(entry.path()),
+                    false => {
+                        count +=
+                            usize::from(entry.file_name().to_string_lossy().starts_with(".windlass-upload-"))
+                    }
+                }
+            }
+        }
+        count
+    }
+}
+
+const SHOP: &str = "[source.shop]\nplugin = \"sqlite\"\npath = \"shop.db\"\n\
+                    [pipeline.shop]\nsource = \"shop\"\nfilters = [\"zstd\"]\nstorage = [\"far\"]\n";
+
+fn config(sandbox: &Sandbox, service: &dyn Service, pipelines: &str) {
+    sandbox.config(&format!("[storage.far]\n{}\n{pipelines}", service.storage()));
+}
+
+fn run(sandbox: &Sandbox, secret: &str, arguments: &[&str]) -> Ran {
+    let ran = Ran::of(sandbox.command(arguments).env("SECRET", secret).output().unwrap());
+    assert!(!ran.stderr.contains(secret) && !ran.stdout.contains(secret), "the secret is told: {ran:?}");
+    ran
+}
+
+/// Backs up, lists, proves and restores.
+fn there_and_back(service: &dyn Service) {
+    let sandbox = Sandbox::new();
+    let original = sandbox.path("shop.db");
+    // Of several parts.
+    drop(database(&original, "delete", 15_000));
+    let before = rows(&original);
+    config(&sandbox, service, SHOP);
+    let ok = |arguments: &[&str]| run(&sandbox, &service.secret(), arguments).expect(0);
+    let checked = ok(&["check", "shop"]);
+    let told = checked.stdout + &checked.stderr;
+    assert!(told.contains("latency"), "{told}");
+    ok(&["backup", "shop"]);
+    let listed = ok(&["--json", "list"]).stdout;
+    let row: serde_json::Value = serde_json::from_str(listed.lines().next().expect("no snapshot")).unwrap();
+    let id = row["snapshot"].as_str().unwrap().rsplit_once('@').unwrap().1.to_owned();
+    let stored = service.object(&format!("web1/shop/{id}/data.zst")).expect("not where it belongs");
+    assert!(stored.len() > 2 * 4 * 1024 * 1024, "{} bytes are no several parts", stored.len());
+    assert_eq!(service.half_uploads(), 0);
+    ok(&["verify", "--full", "shop"]);
+    fs::remove_file(&original).unwrap();
+    ok(&["restore", "shop", "--yes"]);
+    assert_eq!(rows(&original), before);
+}
+
+/// A credential that is none is told at once, and no snapshot is made.
+fn wrong(service: &dyn Service, secret: &str, says: &str) {
+    let sandbox = Sandbox::new();
+    drop(database(&sandbox.path("shop.db"), "delete", 10));
+    config(&sandbox, service, SHOP);
+    let ran = run(&sandbox, secret, &["backup", "shop"]).expect(1).says(says).says("hint:");
+    assert!(!ran.stderr.contains("attempt"), "{}", ran.stderr);
+    let listed = run(&sandbox, &service.secret(), &["--json", "list"]);
+    assert!(!listed.stdout.contains("\"snapshot\""), "{}", listed.stdout);
+}
+
+const SLOW: &str = "[pipeline.slow]\nsource = \"slow\"\nstorage = [\"far\"]\n\
+                    [source.slow]\nplugin = \"command\"\ndump_command = [\"sh\", \"-c\", \"head -c 30000000 /dev/zero; END\"]\n";
+
+/// A failed run leaves nothing; what a killed one leaves goes with the next.
+fn failed_and_killed(service: &dyn Service) {
+    let sandbox = Sandbox::new();
+    config(&sandbox, service, &SLOW.replace("END", "exit 3"));
+    run(&sandbox, &service.secret(), &["backup", "slow"]).expect(1);
+    assert_eq!(service.half_uploads(), 0, "a failed run left a half upload");
+
+    // It stops in the middle until somebody writes to the pipe.
+    let gate = sandbox.path("gate");
+    assert!(std::process::Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    config(&sandbox, service, &SLOW.replace("END", &format!("cat {}", gate.display())));
+    let mut child = sandbox.command(&["backup", "slow"]).env("SECRET", service.secret()).spawn().unwrap();
+    until("a half upload", || service.half_uploads() == 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until("the server to notice", || service.half_uploads() == 1);
+
+    config(&sandbox, service, &SLOW.replace("END", "true"));
+    run(&sandbox, &service.secret(), &["backup", "slow"]).expect(0).says("removed 1 leftover");
+    assert_eq!(service.half_uploads(), 0);
+    run(&sandbox, &service.secret(), &["verify", "slow"]).expect(0);
+}
+
+#[test]
+fn azure_keeps_a_backup_and_gives_it_back() {
+    there_and_back(&Azure::start());
+}
+
+#[test]
+fn google_keeps_a_backup_and_gives_it_back() {
+    there_and_back(&Google::start());
+}
+
+#[test]
+fn a_webdav_folder_keeps_a_backup_and_gives_it_back() {
+    there_and_back(&Folder(Dav::start()));
+}
+
+#[test]
+fn wrong_credentials_are_told_at_once_with_what_to_do() {
+    wrong(&Azure::start(), "aHVudGVyMi1pcy1ub3QtaXQtYXQtYWxsLXJlYWxseQ==", "account_key");
+    wrong(&Folder(Dav::start()), "hunter2-is-not-it", "password");
+}
+
+#[test]
+fn blocks_of_a_killed_run_go_with_the_next_one() {
+    failed_and_killed(&Azure::start());
+}
+
+#[test]
+fn hidden_files_of_a_killed_run_go_with_the_next_one() {
+    failed_and_killed(&Folder(Dav::start()));
+}
+
+#[test]
+fn a_storage_needs_no_config_but_a_url_and_the_environment() {
+    let (azure, sandbox) = (Azure::start(), Sandbox::new());
+    drop(database(&sandbox.path("shop.db"), "delete", 10));
+    config(&sandbox, &azure, SHOP);
+    run(&sandbox, &azure.secret(), &["backup", "shop"]).expect(0);
+    let mut list = sandbox.command(&["--json", "list", "--all-hosts", "--storage", "azblob:backups/acme"]);
+    let string = format!(
+        "AccountName={};AccountKey={};BlobEndpoint={}",
+        Azurite::ACCOUNT,
+        Azurite::KEY,
+        azure.0.endpoint()
+    );
+    list.env("AZURE_STORAGE_CONNECTION_STRING", string);
+    assert!(Ran::of(list.output().unwrap()).expect(0).stdout.contains("\"snapshot\""));
+    let mut list = sandbox.command(&["--json", "list", "--all-hosts", "--storage", "azblob:backups/acme"]);
+    list.env("AZURE_STORAGE_CONNECTION_STRING", format!("BlobEndpoint={}", azure.0.endpoint()));
+    list.env("AZURE_STORAGE_SAS_TOKEN", azure.0.sas("rl"));
+    assert!(Ran::of(list.output().unwrap()).expect(0).stdout.contains("\"snapshot\""));
+}
+
+/// The metadata service of the machine gives a token, and the storage takes nothing else.
+#[test]
+fn the_identity_of_the_machine_is_enough() {
+    let double = Double::start(|asked| match (asked.path.as_str(), asked.header("authorization")) {
+        (path, _) if path.starts_with("/computeMetadata/v1/instance/service-accounts/default/token") => {
+            assert_eq!(asked.header("metadata-flavor"), "Google");
+            Said::status(200)
+                .body(r#"{"access_token":"of-the-machine","expires_in":3600,"token_type":"Bearer"}"#)
+        }
+        (path, _) if path.starts_with("/imds") => {
+            assert_eq!(asked.header("metadata"), "true");
+            Said::status(200).body(r#"{"access_token":"of-the-machine","expires_on":"4102444800"}"#)
+        }
+        (path, "Bearer of-the-machine") if path.starts_with("/storage/v1/") => Said::status(200).body("{}"),
+        (_, "Bearer of-the-machine") => {
+            Said::status(200).body("<EnumerationResults><Blobs/></EnumerationResults>")
+        }
+        _ => Said::status(401),
+    });
+    let place = double.endpoint().trim_start_matches("http://");
+    let sandbox = Sandbox::new();
+    for url in ["gs:backups?endpoint=http%3A%2F%2F", "azblob:backups?account=acme&endpoint=http%3A%2F%2F"] {
+        let url = format!("{url}{}", place.replace(':', "%3A"));
+        let mut list = sandbox.command(&["list", "--all-hosts", "--storage", &url]);
+        list.env("GCE_METADATA_HOST", place)
+            .env("AZURE_IMDS_ENDPOINT", format!("{}/imds", double.endpoint()));
+        let ran = Ran::of(list.output().unwrap()).expect(0);
+        assert!(!ran.stderr.contains("of-the-machine"), "{ran:?}");
+    }
+    let refused = double
+        .asked()
+        .into_iter()
+        .filter(|asked| asked.path.contains("storage/v1") && asked.header("authorization").is_empty());
+    assert_eq!(refused.count(), 0, "asked without a token");
+}

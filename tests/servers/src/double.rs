@@ -1,0 +1,226 @@
+//! A double of an HTTP service: it answers as a test says, for what no server that can be run does: refusals, lost answers,
+//! identities of a cloud. What it says must come from the service's documentation.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// What a client asked.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// `GET`, `PUT`, …
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// By their names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// The whole body, also of one that came chunked.
+    pub body: Vec<u8>,
+}
+
+impl Asked {
+    /// A header; empty if it isn't there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(String::as_str).unwrap_or_default()
+    }
+
+    /// What the server on that port of this machine answers: a double can stand before a real one.
+    pub fn pass_on(&self, port: u16) -> Said {
+        self.passed_on(port).unwrap_or_else(|_| Said::lost())
+    }
+
+    fn passed_on(&self, port: u16) -> io::Result<Said> {
+        let mut connection = TcpStream::connect(("127.0.0.1", port))?;
+        // Of this version answers come in one piece, and the connection ends behind them.
+        let mut head =
+            format!("{} {} HTTP/1.0\r\ncontent-length: {}\r\n", self.method, self.path, self.body.len());
+        let ours = ["content-length", "transfer-encoding", "connection"];
+        for (name, value) in self.headers.iter().filter(|(name, _)| !ours.contains(&name.as_str())) {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        connection.write_all(format!("{head}\r\n").as_bytes())?;
+        connection.write_all(&self.body)?;
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer)?;
+        let end =
+            answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+        let mut said = Said::status(status).body(&answer[end + 4..]);
+        for (name, value) in head.lines().skip(1).filter_map(|line| line.split_once(':')) {
+            let name = name.to_lowercase();
+            // Of an answer to HEAD the length is that of what isn't sent.
+            let is_ours =
+                ours.contains(&name.as_str()) && (name != "content-length" || self.method != "HEAD");
+            if !is_ours {
+                said = said.header(&name, value.trim());
+            }
+        }
+        Ok(said)
+    }
+}
+
+/// What is answered.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    is_lost: bool,
+    is_cut: bool,
+}
+
+impl Said {
+    /// An answer without a body.
+    pub fn status(status: u16) -> Self {
+        Self { status, ..Self::default() }
+    }
+
+    /// No answer: the connection is closed in its place.
+    pub fn lost() -> Self {
+        Self { is_lost: true, ..Self::default() }
+    }
+
+    /// With a body that breaks off in the middle, unless it is small or nobody asked for one.
+    #[must_use]
+    pub fn cut_in_half(mut self, method: &str) -> Self {
+        if method == "GET" && self.body.len() > 1000 {
+            let whole = self.body.len();
+            self.body.truncate(whole / 2);
+            self.headers.retain(|(name, _)| name != "content-length");
+            self.headers.push(("content-length".to_owned(), whole.to_string()));
+            self.is_cut = true;
+        }
+        self
+    }
+
+    /// With this header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// With this body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+}
+
+/// A service on a port of its own. It answers until the process ends.
+pub struct Double {
+    endpoint: String,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Double {
+    /// Starts one that answers by `answer`.
+    pub fn start(answer: impl Fn(&Asked) -> Said + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let (answer, asked) = (Arc::new(answer), Arc::new(Mutex::new(Vec::new())));
+        let known = asked.clone();
+        thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                let (answer, known) = (answer.clone(), known.clone());
+                // A client that goes away in the middle is no failure of the double.
+                thread::spawn(move || converse(connection, &*answer, &known));
+            }
+        });
+        Self { endpoint, asked }
+    }
+
+    /// Its address.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Everything that it was asked so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn converse(
+    connection: TcpStream,
+    answer: &dyn Fn(&Asked) -> Said,
+    known: &Mutex<Vec<Asked>>,
+) -> io::Result<()> {
+    let mut writer = connection.try_clone()?;
+    let mut reader = BufReader::new(connection);
+    while let Some(asked) = read(&mut reader)? {
+        let said = answer(&asked);
+        let is_head = asked.method == "HEAD";
+        known.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+        if said.is_lost {
+            return Ok(());
+        }
+        let mut head = format!("HTTP/1.1 {} x\r\n", said.status);
+        let has_length = said.headers.iter().any(|(name, _)| name == "content-length");
+        if !has_length {
+            head.push_str(&format!("content-length: {}\r\n", said.body.len()));
+        }
+        for (name, value) in &said.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        writer.write_all(head.as_bytes())?;
+        if !is_head {
+            writer.write_all(&said.body)?;
+        }
+        if said.is_cut {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The next request; `None` at the end of the connection.
+fn read(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Asked>> {
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut words = line.split(' ').map(str::to_owned);
+    let mut asked = Asked {
+        method: words.next().unwrap_or_default(),
+        path: words.next().unwrap_or_default(),
+        ..Asked::default()
+    };
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let Some((name, value)) = line.split_once(':') else { break };
+        asked.headers.insert(name.to_lowercase(), value.trim().to_owned());
+    }
+    if asked.header("transfer-encoding") == "chunked" {
+        asked.body = chunks(reader)?;
+    } else {
+        asked.body = vec![0; asked.header("content-length").parse().unwrap_or_default()];
+        reader.read_exact(&mut asked.body)?;
+    }
+    Ok(Some(asked))
+}
+
+fn chunks(reader: &mut BufReader<TcpStream>) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let length = usize::from_str_radix(line.trim(), 16).map_err(|_| io::ErrorKind::InvalidData)?;
+        let from = body.len();
+        body.resize(from + length, 0);
+        reader.read_exact(&mut body[from..])?;
+        let mut end = [0; 2];
+        reader.read_exact(&mut end)?;
+        if length == 0 {
+            return Ok(body);
+        }
+    }
+}
