@@ -189,7 +189,7 @@ fn the_example_config_backs_up_to_another_machine() {
     sandbox.ok(&["check"]);
     sandbox.ok(&["backup"]);
     sandbox.ok(&["verify", "--full"]);
-    fs::remove_dir_all(sandbox.path("www")).unwrap();
+    fs::remove_file(sandbox.path("www/index.html")).unwrap();
     sandbox.ok(&["restore", "www"]);
     assert_eq!(fs::read_to_string(sandbox.path("www/index.html")).unwrap(), "<p>hello</p>");
 }
