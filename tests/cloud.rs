@@ -241,6 +241,56 @@ fn a_storage_needs_no_config_but_a_url_and_the_environment() {
     assert!(Ran::of(list.output().unwrap()).expect(0).stdout.contains("\"snapshot\""));
 }
 
+/// The example `name` with what is there in place of what it names; `variable` is of the environment.
+fn example(name: &str, there: &[(&str, String)], variable: (&str, &str)) {
+    let sandbox = Sandbox::new();
+    let database = sandbox.path("srv/shop/shop.db");
+    fs::create_dir_all(database.parent().unwrap()).unwrap();
+    drop(common::database(&database, "delete", 100));
+    let before = rows(&database);
+    sandbox.write("secret", Dav::PASSWORD);
+    let path = common::repo().join("examples/pipelines").join(name).with_extension("toml");
+    let mut text = fs::read_to_string(path).unwrap();
+    let files = [("/srv/shop", "srv/shop".to_owned()), ("/run/secrets/cloud-password", "secret".to_owned())];
+    for (old, new) in files.iter().chain(there) {
+        assert!(text.contains(old) || old.starts_with('/'), "`{old}` isn't in {name}");
+        text = text.replace(old, new);
+    }
+    sandbox.config(&text);
+    let ok = |arguments: &[&str]| {
+        let (name, value) = variable;
+        Ran::of(sandbox.command(arguments).env(name, value).output().unwrap()).expect(0).stdout
+    };
+    ok(&["backup"]);
+    assert!(ok(&["--json", "list"]).contains("\"snapshot\""));
+    fs::remove_file(&database).unwrap();
+    ok(&["restore", "shop", "--yes"]);
+    assert_eq!(rows(&database), before);
+}
+
+#[test]
+fn the_examples_are_backed_up_listed_and_restored() {
+    let (azure, google, folder) = (Azure::start(), Google::start(), Dav::start());
+    let account = format!("account = \"{}\"\nendpoint = \"{}\"", Azurite::ACCOUNT, azure.0.endpoint());
+    let there = [("account   = \"acmebackups\"", account), ("\"web1\"", format!("\"{PLACE}\""))];
+    example("azblob", &there, ("AZURE_STORAGE_KEY", Azurite::KEY));
+    let bucket = format!("bucket = \"{PLACE}\"\nanonymous = true\nendpoint = \"{}\"", google.0.endpoint());
+    example("gcs", &[("bucket = \"acme-backups\"", bucket)], ("NOBODY", ""));
+    let there = [
+        ("https://cloud.example/remote.php/dav/files/me/backups", folder.endpoint()),
+        ("\"me\"", format!("\"{}\"", Dav::USER)),
+    ];
+    example("webdav", &there, ("NOBODY", ""));
+}
+
+#[test]
+fn a_webdav_folder_that_is_named_by_a_url_asks_for_a_login() {
+    let (server, sandbox) = (Dav::start(), Sandbox::new());
+    let url = format!("webdav:{}?prefix=acme", server.endpoint());
+    let ran = sandbox.run(&["list", "--all-hosts", "--storage", &url]).expect(1);
+    ran.says("401").says("hint: Look at `user` and `password`");
+}
+
 /// The metadata service of the machine gives a token, and the storage takes nothing else.
 #[test]
 fn the_identity_of_the_machine_is_enough() {

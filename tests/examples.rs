@@ -13,11 +13,13 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 11] = [
+const CONFIGS: [&str; 14] = [
+    "azblob",
     "command",
     "etcd",
     "everything",
     "files",
+    "gcs",
     "gently",
     "optional-storage",
     "postgres",
@@ -25,6 +27,7 @@ const CONFIGS: [&str; 11] = [
     "secrets",
     "sqlite",
     "two-storages",
+    "webdav",
 ];
 
 /// What the configs' paths begin with.
@@ -97,6 +100,7 @@ fn every_config_is_valid_on_the_machine_that_it_is_written_for() {
     script(&sandbox, "srv/ledger/dump", "#!/bin/sh\n");
     sandbox.write("run/secrets/ledger-token", "t");
     sandbox.write("run/secrets/ledger-key", "k");
+    sandbox.write("run/secrets/cloud-password", "p");
     for config in CONFIGS {
         ok(&sandbox, config, &["check", "--offline"]);
     }

@@ -35,12 +35,10 @@ impl Address {
                 "Write `https://cloud.example/dav/backups`; user and password are options of their own.",
             )
         };
-        let (scheme, rest) = options.url.split_once("://").ok_or_else(wrong)?;
-        let scheme = match scheme.to_lowercase().as_str() {
-            "https" | "webdavs" | "davs" => "https",
-            "http" | "webdav" | "dav" => "http",
-            _ => return Err(wrong()),
-        };
+        let (scheme, rest) = options.url.split_once("://").unwrap_or(("https", &options.url));
+        if !matches!(scheme, "https" | "http") {
+            return Err(wrong());
+        }
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         if host.is_empty() || host.contains(['@', '?', '#', ' ', '%']) || path.contains(['?', '#']) {
             return Err(wrong());
@@ -151,8 +149,8 @@ mod tests {
                 "https://cloud.example/dav/my%20files/",
                 "https://cloud.example/dav/my%20files/web/a/b%20c%2B%C3%BC",
             ),
-            ("webdavs://cloud.example:8443", "https://cloud.example:8443/web/a/b%20c%2B%C3%BC"),
-            ("webdav://[::1]:8080/dav", "http://[::1]:8080/dav/web/a/b%20c%2B%C3%BC"),
+            ("cloud.example:8443", "https://cloud.example:8443/web/a/b%20c%2B%C3%BC"),
+            ("http://[::1]:8080/dav", "http://[::1]:8080/dav/web/a/b%20c%2B%C3%BC"),
         ] {
             let address = address(json!({ "url": url, "prefix": "/web/" })).unwrap();
             let place = address.place("a/b c+ü");
@@ -169,7 +167,7 @@ mod tests {
     #[test]
     fn what_can_be_no_folder_is_told_and_a_password_in_it_is_not_repeated() {
         for options in [
-            json!({ "url": "cloud.example" }),
+            json!({ "url": "/srv/backups" }),
             json!({ "url": "ftp://cloud.example" }),
             json!({ "url": "https://me:hunter2@cloud.example/dav" }),
             json!({ "url": "https://cloud.example/dav?token=hunter2" }),

@@ -28,7 +28,8 @@ export_plugin! {
     storage Webdav {
         "name": "webdav",
         "summary": "a folder of a WebDAV server",
-        "schemes": ["webdav", "webdavs"],
+        "schemes": ["webdav"],
+        "url_option": "url",
     }
     options: "../options.schema.json"
 }

@@ -16,8 +16,8 @@ const MIB: u64 = 1024 * 1024;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
-    /// A folder of the server, which must exist: `https://cloud.example/remote.php/dav/files/me/backups`. `webdavs://` stands
-    /// for `https://`, and `webdav://` for `http://`, where passwords and what no filter has encrypted can be read on the way.
+    /// A folder of the server, which must exist: `https://cloud.example/remote.php/dav/files/me/backups`. Without a scheme it
+    /// is `https://`; with `http://` passwords and what no filter has encrypted can be read on the way.
     pub url: String,
     /// A folder below it that everything is kept in. It is made.
     #[serde(default)]

@@ -101,6 +101,9 @@ impl Requests {
 
     /// Makes a folder and those that it is in, but the top one.
     pub async fn make(&self, folder: &str) -> Result<()> {
+        if folder.is_empty() {
+            return self.judge_top().await;
+        }
         let (mut missing, mut next) = (Vec::new(), folder);
         while !next.is_empty() {
             match self.make_one(next).await {

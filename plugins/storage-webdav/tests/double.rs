@@ -69,6 +69,7 @@ fn a_large_object_goes_chunked_and_a_small_one_with_its_length_both_with_the_tok
 fn a_server_that_takes_no_chunks_is_told_with_what_to_do() {
     let double = Double::start(|asked| match asked.method.as_str() {
         "PUT" => Said::status(411),
+        "PROPFIND" => file(0),
         _ => Said::status(404),
     });
     let (storage, cx) = storage(&double);

@@ -161,17 +161,21 @@ fn a_password_that_changed_is_asked_for_again_in_the_middle_of_a_run() {
 #[test]
 fn a_top_folder_that_is_not_there_is_told_and_not_made() {
     let room = Room::new();
-    let (storage, cx) = storage(room.options_at(&format!("{}/nowhere", server().endpoint())), &room.host());
-    let mut small = begun(&storage, &cx, "data", b"little");
-    small.finish().unwrap();
-    for error in [
-        storage.stat(&cx, "data").unwrap_err(),
-        storage.list(&cx, &ListOptions::default()).unwrap_err(),
-        storage.open(&cx, "data", None).err().unwrap(),
-        small.publish().unwrap_err(),
-    ] {
-        assert_eq!(error.kind, ErrorKind::Config, "{error:?}");
-        assert!(error.hint.as_ref().unwrap().contains("Make the folder"), "{error:?}");
+    for prefix in [room.prefix.as_str(), ""] {
+        let mut options = room.options_at(&format!("{}/nowhere", server().endpoint()));
+        options["prefix"] = prefix.into();
+        let (storage, cx) = storage(options, &room.host());
+        let mut small = begun(&storage, &cx, "data", b"little");
+        small.finish().unwrap();
+        for error in [
+            storage.stat(&cx, "data").unwrap_err(),
+            storage.list(&cx, &ListOptions::default()).unwrap_err(),
+            storage.open(&cx, "data", None).err().unwrap(),
+            small.publish().unwrap_err(),
+        ] {
+            assert_eq!(error.kind, ErrorKind::Config, "{error:?}");
+            assert!(error.hint.as_ref().unwrap().contains("Make the folder"), "{error:?}");
+        }
     }
     assert!(!server().folder().join("nowhere").exists());
 }

@@ -86,7 +86,7 @@ impl Said {
     /// With a body that breaks off in the middle, unless it is small or nobody asked for one.
     #[must_use]
     pub fn cut_in_half(mut self, method: &str) -> Self {
-        if method == "GET" && self.body.len() > 1000 {
+        if method == "GET" && self.body.len() > 300_000 {
             let whole = self.body.len();
             self.body.truncate(whole / 2);
             self.headers.retain(|(name, _)| name != "content-length");
