@@ -13,7 +13,7 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 14] = [
+const CONFIGS: [&str; 15] = [
     "azblob",
     "command",
     "etcd",
@@ -25,6 +25,7 @@ const CONFIGS: [&str; 14] = [
     "postgres",
     "s3",
     "secrets",
+    "sftp",
     "sqlite",
     "two-storages",
     "webdav",
