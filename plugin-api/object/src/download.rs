@@ -12,7 +12,10 @@ use windlass_plugin_api::{ByteRange, Context, Error, ErrorKind, Result};
 
 use crate::core::Core;
 use crate::runtime::{Cancel, Threads};
-use crate::service::{Received, Service, unavailable};
+use crate::service::{REPLACED, Received, Service, unavailable};
+
+/// An object that is replaced as often while its beginning is read is told as such.
+const MOST_RIVALS: u32 = 10;
 
 /// Enough for every manifest; a reader that stops here has cost no more.
 const FIRST_BYTES: u64 = 1024 * 1024;
@@ -59,15 +62,14 @@ impl<S: Service> ObjectReader<S> {
                 };
                 return core.stat(key).await?.map(|_| Received::default()).ok_or_else(absent);
             }
-            let first = wanted.min(FIRST_BYTES);
-            let mut got = Received::default();
-            let asked = core.service.get(key, range.offset, first, None, &mut got);
-            match core.ask(&format!("read `{key}`"), asked).await {
-                // Something came: what is missing is of the same version.
-                Err(error) if crate::retry::is_passing(&error) && got.version.is_some() => {}
-                result => result?,
+            let mut rivals = 0;
+            loop {
+                match begin(&core, key, range.offset, wanted.min(FIRST_BYTES)).await {
+                    // Nothing was given out yet: what is there now is as good.
+                    Err(error) if error.details.contains_key(REPLACED) && rivals < MOST_RIVALS => rivals += 1,
+                    result => return result,
+                }
             }
-            resume(&core, key, range.offset, first, got).await
         };
         let first = threads.handle()?.block_on(cancel.or(first))?;
         let end = range.offset.saturating_add(wanted).min(first.total);
@@ -107,6 +109,18 @@ impl<S: Service> ObjectReader<S> {
         self.ask_ahead()?;
         Ok(true)
     }
+}
+
+/// The first range, of whatever version is there.
+async fn begin<S: Service>(core: &Core<S>, key: &str, from: u64, length: u64) -> Result<Received> {
+    let mut got = Received::default();
+    let asked = core.service.get(key, from, length, None, &mut got);
+    match core.ask(&format!("read `{key}`"), asked).await {
+        // Something came: what is missing is of the same version.
+        Err(error) if crate::retry::is_passing(&error) && got.version.is_some() => {}
+        result => result?,
+    }
+    resume(core, key, from, length, got).await
 }
 
 /// A part of one version; see [`resume`].

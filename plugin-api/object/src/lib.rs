@@ -42,5 +42,5 @@ mod upload;
 
 pub use http::{Answer, Flow, FlowEnd, Http, HttpOptions};
 pub use retry::{RETRY_AFTER, Retry, is_passing};
-pub use service::{Begun, How, Limits, Listed, Listing, Part, Received, Service, unavailable};
+pub use service::{Begun, How, Limits, Listed, Listing, Part, Received, Service, replaced, unavailable};
 pub use storage::{Objects, Settings};

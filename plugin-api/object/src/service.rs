@@ -172,6 +172,14 @@ pub struct Listed {
     pub is_unordered: bool,
 }
 
+/// Under this detail an error says that an object was replaced while it was read.
+pub(crate) const REPLACED: &str = "replaced";
+
+/// What [`Service::get`] says where the version that was asked for is gone.
+pub fn replaced(key: &str) -> Error {
+    Error::failed(format!("the object `{key}` was replaced while it was read")).detail(REPLACED, true)
+}
+
 /// An error that may pass, as [`Service`] tells it.
 pub fn unavailable(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Unavailable, message)

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::Method;
 use reqsign_core::time::Timestamp;
 use tokio::sync::RwLock;
-use windlass_object::{Begun, How, Limits, Listed, Listing, Part, Received, Service};
+use windlass_object::{Begun, How, Limits, Listed, Listing, Part, Received, Service, replaced};
 use windlass_plugin_api::{Error, ErrorKind, Leftover, Object, Result, Stored};
 
 use crate::errors::{self, refused};
@@ -234,7 +234,7 @@ impl Service for Container {
             Ask::new(Method::GET, Some(key)).header("range", format!("bytes={from}-{last}")).expect(&[416]);
         ask.headers.extend(version.map(|version| ("if-match", version.to_owned())));
         let answer = self.requests.send(ask).await.map_err(|error| match errors::code(&error) {
-            "ConditionNotMet" => Error::failed(format!("the object `{key}` was replaced while it was read")),
+            "ConditionNotMet" => replaced(key),
             _ => error,
         })?;
         if answer.header(DISCARDED).is_some() {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::Method;
 use reqsign_core::time::Timestamp;
 use serde_json::{Value, json};
-use windlass_object::{Begun, How, Limits, Listed, Listing, Part, Received, Service};
+use windlass_object::{Begun, How, Limits, Listed, Listing, Part, Received, Service, replaced};
 use windlass_plugin_api::{Error, ErrorKind, Leftover, Object, Result, Stored};
 
 use crate::documents::{Page, Resource, read, related};
@@ -223,7 +223,7 @@ impl Service for Bucket {
             .expect(&[416]);
         let answer = match self.requests.send(ask).await {
             Err(error) if error.kind == ErrorKind::NotFound && version.is_some() => {
-                return Err(Error::failed(format!("the object `{key}` was replaced while it was read")));
+                return Err(replaced(key));
             }
             Err(error) if error.kind == ErrorKind::NotFound => {
                 self.judge_bucket().await?;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use http::Method;
 use reqsign_core::time::Timestamp;
-use windlass_object::{Begun, How, Limits, Listed, Listing, Part, Received, Service};
+use windlass_object::{Begun, How, Limits, Listed, Listing, Part, Received, Service, replaced};
 use windlass_plugin_api::{Error, ErrorKind, Leftover, Object, Result, Stored};
 
 use crate::errors::{self, refused};
@@ -210,9 +210,7 @@ impl Service for Bucket {
         ask.headers.extend(version.map(|version| ("if-match", version.to_owned())));
         let answer = self.requests.send(ask).await;
         let mut answer = answer.map_err(|error| match error.kind {
-            ErrorKind::AlreadyExists => {
-                Error::failed(format!("the object `{key}` was replaced while it was read"))
-            }
+            ErrorKind::AlreadyExists => replaced(key),
             _ => error,
         })?;
         let range = answer.header("content-range").and_then(|range| range.rsplit_once('/')?.1.parse().ok());

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use windlass_object::{Begun, How, Limits, Listed, Listing, Part, Received, Service, is_passing};
+use windlass_object::{Begun, How, Limits, Listed, Listing, Part, Received, Service, is_passing, replaced};
 use windlass_plugin_api::{Error, ErrorKind, Leftover, Object, Result, Stored};
 
 use crate::address::{hidden, is_hidden, meant_for, parent};
@@ -80,10 +80,12 @@ impl Folder {
 
     /// `NotFound` where no file is at `place`.
     async fn judge_file(&self, place: &str) -> Result<()> {
-        for _ in 0..LOOKS {
-            let file = self.requests.look(place).await?;
-            if file.is_some_and(|file| file.is_shown()) {
-                return Ok(());
+        for look in 1..=LOOKS {
+            match self.requests.look(place).await {
+                Ok(Some(file)) if file.is_shown() => return Ok(()),
+                // Servers that rename in two steps answer so while another is put in its place.
+                Err(error) if !is_passing(&error) || look == LOOKS => return Err(error),
+                _ => {}
             }
         }
         self.requests.judge_top().await?;
@@ -240,9 +242,7 @@ impl Service for Folder {
         let strong = version.filter(|tag| !tag.is_empty() && !tag.starts_with("W/"));
         ask.headers.extend(strong.map(|tag| ("if-match", tag.to_owned())));
         let answer = self.requests.send(ask).await.map_err(|error| match error.kind {
-            ErrorKind::AlreadyExists => {
-                Error::failed(format!("the object `{key}` was replaced while it was read"))
-            }
+            ErrorKind::AlreadyExists => replaced(key),
             _ => error,
         })?;
         into.version = Some(answer.header("etag").unwrap_or_default().to_owned());

@@ -46,6 +46,12 @@ pub trait StorageFixture: Send + Sync + 'static {
     fn tells_leftovers(&self) -> bool {
         true
     }
+
+    /// An object that is replaced is there at every moment, the old one or the new one. `false` for a server that removes
+    /// the old one first: then nothing is read while it is replaced.
+    fn replaces_at_once(&self) -> bool {
+        true
+    }
 }
 
 /// A storage under test.
