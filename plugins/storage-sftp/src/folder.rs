@@ -15,13 +15,15 @@ use crate::link::Link;
 use crate::protocol::{Attrs, Fault, Kind, Session, status};
 
 /// Of all folders that are made. The server's umask can only take from it.
-pub const FOLDER_MODE: u32 = 0o700;
+const FOLDER_MODE: u32 = 0o700;
 /// Of all files.
 pub const FILE_MODE: u32 = 0o600;
 /// With less room than this, a failure without a reason is taken for a full disk.
 const NO_ROOM_BYTES: u64 = 1024 * 1024;
 /// How often a folder may be made that somebody else removes at once, before that is an error.
 pub const ATTEMPTS: u32 = 100;
+/// How often a folder is made anew that the server refused without a reason, and that isn't there.
+const MAKINGS: u32 = 10;
 
 /// The storage's folder on the server.
 pub struct Folder {
@@ -178,17 +180,30 @@ impl Folder {
         }
         let mut new = 0;
         for folder in missing.into_iter().rev() {
-            match sftp.mkdir(&self.path(folder), FOLDER_MODE).await {
-                Ok(()) => new += 1,
-                // Somebody else made it, or removed the one above: what follows will tell.
-                Err(fault) if self.is_made_meanwhile(sftp, folder, &fault).await? => {}
-                Err(fault) => return Err(self.refused(sftp, "make the folder", folder, &fault).await),
-            }
+            new += usize::from(self.make_one(sftp, folder).await?);
         }
         Ok(new)
     }
 
-    /// Whether a folder that couldn't be made is there all the same, or the one above it has gone: what follows will tell.
+    /// Makes `folder`. False if somebody else made it, or removed the one above: what follows will tell.
+    pub async fn make_one(&self, sftp: &Session, folder: &str) -> Result<bool> {
+        let mut last = None;
+        for _ in 0..MAKINGS {
+            match sftp.mkdir(&self.path(folder), FOLDER_MODE).await {
+                Ok(()) => return Ok(true),
+                Err(fault) if self.is_made_meanwhile(sftp, folder, &fault).await? => return Ok(false),
+                // The status of a folder that is there, and of most else. It may have been there until a moment ago.
+                Err(fault @ Fault::Status { code: status::FAILURE | status::FILE_ALREADY_EXISTS, .. }) => {
+                    last = Some(fault);
+                }
+                Err(fault) => return Err(self.refused(sftp, "make the folder", folder, &fault).await),
+            }
+        }
+        let fault = last.unwrap_or_else(|| Fault::Lost(String::new()));
+        Err(self.refused(sftp, "make the folder", folder, &fault).await)
+    }
+
+    /// Whether a folder that couldn't be made is there all the same, or the one above it has gone.
     async fn is_made_meanwhile(&self, sftp: &Session, folder: &str, fault: &Fault) -> Result<bool> {
         match fault {
             Fault::Status { code: status::NO_SUCH_FILE, .. } => Ok(true),

@@ -12,7 +12,7 @@ use windlass_plugin_api::{Context, CreateOptions, Error, ErrorKind, Result, Stor
 
 use crate::connect::Connection;
 use crate::flow::Writing;
-use crate::folder::{ATTEMPTS, FILE_MODE, FOLDER_MODE, Folder};
+use crate::folder::{ATTEMPTS, FILE_MODE, Folder};
 use crate::key::{AREA, half_name};
 use crate::protocol::{Fault, Kind, Session, flags, status};
 
@@ -165,7 +165,7 @@ async fn create(folder: &Folder, sftp: &Session, key: &str, run: &str) -> Result
             }
             None => {
                 folder.make_root(sftp).await?;
-                make_area(folder, sftp).await?;
+                folder.make_one(sftp, AREA).await?;
             }
         }
         let how = flags::WRITE | flags::CREATE | flags::EXCLUSIVE;
@@ -181,16 +181,6 @@ async fn create(folder: &Folder, sftp: &Session, key: &str, run: &str) -> Result
         }
     }
     Err(Error::failed(format!("`{}` is removed again and again", folder.shown(AREA))))
-}
-
-async fn make_area(folder: &Folder, sftp: &Session) -> Result<()> {
-    match sftp.mkdir(&folder.path(AREA), FOLDER_MODE).await {
-        Ok(()) => Ok(()),
-        Err(fault) => match folder.look(sftp, AREA).await? {
-            Some(_) => Ok(()),
-            None => Err(folder.refused(sftp, "make the folder", AREA, &fault).await),
-        },
-    }
 }
 
 /// Removes the area if nobody uses it.
@@ -228,7 +218,7 @@ impl Upload for Half {
         let (folder, cx) = (self.folder.clone(), self.cx.clone());
         folder.link.run(&cx, async {
             // Nothing is under way: a connection that broke since is made anew.
-            let connection = folder.link.connection(&cx).await?;
+            let connection = folder.link.living(&cx).await?;
             for _ in 0..ATTEMPTS {
                 if self.place(&connection.sftp).await? {
                     return Ok(());

@@ -14,6 +14,7 @@ use windlass_plugin_api::{Context, Error, Result};
 
 use crate::connect::{Connection, connect};
 use crate::options::Settings;
+use crate::protocol::Fault;
 
 /// How long tidying up may take once a run has failed.
 const TIDYING: Duration = Duration::from_secs(5);
@@ -68,6 +69,15 @@ impl Link {
         let connection = Arc::new(connect(cx, &self.settings).await?);
         *held = Some(connection.clone());
         Ok(connection)
+    }
+
+    /// A connection that has just answered: for what may be asked only once. That a connection broke is known late.
+    pub async fn living(&self, cx: &Context) -> Result<Arc<Connection>> {
+        let connection = self.connection(cx).await?;
+        match connection.sftp.stat(&self.settings.path).await {
+            Err(Fault::Lost(_)) => self.connection(cx).await,
+            _ => Ok(connection),
+        }
     }
 
     fn handle(&self) -> Result<Handle> {
