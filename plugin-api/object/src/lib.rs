@@ -8,7 +8,7 @@
 //! - retries with back-off, jitter, what the service asks for and a budget for the run ([`Retry`]);
 //! - part sizes that fit the service's limits ([`Limits`]);
 //! - the check with its probe object, cancelling, and listings as the contract wants them;
-//! - the HTTP client ([`Http`]) and what reqsign needs ([`signing`]).
+//! - the HTTP client ([`Http`]), tokens by OAuth ([`oauth`]) and what reqsign needs ([`signing`]).
 //!
 //! # Adding a service
 //!
@@ -31,6 +31,7 @@ mod delegate;
 mod download;
 pub mod http;
 mod key;
+pub mod oauth;
 mod plan;
 mod receive;
 mod retry;
