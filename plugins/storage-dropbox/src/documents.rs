@@ -58,7 +58,7 @@ impl Metadata {
     }
 
     pub fn object(&self, key: String) -> Object {
-        let modified = Timestamp::parse_datetime_utc(&self.server_modified).ok().map(Timestamp::as_second);
+        let modified = self.server_modified.parse::<Timestamp>().ok().map(Timestamp::as_second);
         Object { key, size_bytes: self.size, modified, ..Object::default() }
     }
 }

@@ -51,37 +51,39 @@ fn wanted(what: &ListOptions) -> Vec<String> {
     entries
 }
 
+/// Every second time with paths that are shown in another case than their folders have.
 #[test]
 fn a_listing_is_in_byte_order_and_complete_over_all_pages_of_the_service() {
-    for is_careless in [false, true] {
-        let service = Service::start();
-        let (storage, cx) = filled(&service);
-        service.state().is_careless = is_careless;
-        let prefixes = ["", "a", "a/", "A", "a/C", "a/C/", "a/c/", "B", "nothing", "a/1", "A/", "/a", "a//"];
-        let starts = [None, Some("a"), Some("a/"), Some("a/1"), Some("a/b/1"), Some("bb-1"), Some("zz")];
-        for prefix in prefixes {
-            for (delimiter, after) in
-                [None, Some("/"), Some("-")].iter().flat_map(|d| starts.map(|s| (*d, s)))
-            {
-                let what = ListOptions {
-                    prefix: prefix.to_owned(),
-                    delimiter: delimiter.map(str::to_owned),
-                    after: after.map(str::to_owned),
-                    ..ListOptions::default()
-                };
-                assert_eq!(walk(&storage, &cx, &what), wanted(&what), "{what:?}");
-            }
+    let service = Service::start();
+    let (storage, cx) = filled(&service);
+    let prefixes = ["", "", "a/", "a/", "a/C", "a/C/", "a/c/", "B", "A/", "a//"];
+    for (at, prefix) in prefixes.into_iter().enumerate() {
+        service.state().is_careless = at % 2 == 1;
+        for (delimiter, after) in [
+            (None, None),
+            (None, Some("a/1")),
+            (Some("/"), None),
+            (Some("/"), Some("a/b/1")),
+            (Some("-"), None),
+        ] {
+            let what = ListOptions {
+                prefix: prefix.to_owned(),
+                delimiter: delimiter.map(str::to_owned),
+                after: after.map(str::to_owned),
+                ..ListOptions::default()
+            };
+            assert_eq!(walk(&storage, &cx, &what), wanted(&what), "{what:?}");
         }
-        let calls = service.calls();
-        assert!(calls.iter().any(|call| call == "list_folder/continue"), "one page was enough");
     }
+    let calls = service.calls();
+    assert!(calls.iter().any(|call| call == "list_folder/continue"), "one page was enough");
 }
 
 #[test]
 fn pages_add_up_to_the_whole_and_say_what_stat_says() {
     let service = Service::start();
     let (storage, cx) = filled(&service);
-    for limit in [1, 2, 5, 100] {
+    for limit in [2, 5] {
         for (prefix, delimiter) in [("", None), ("", Some("/")), ("a/", None), ("a/", Some("/"))] {
             let what = ListOptions {
                 prefix: prefix.to_owned(),

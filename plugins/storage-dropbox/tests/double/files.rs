@@ -70,7 +70,7 @@ impl State {
             cursors: Vec::new(),
             token: "none yet".to_owned(),
             tokens: 0,
-            page: 3,
+            page: 5,
             space: usize::MAX,
             is_careless: false,
             last: 0,
