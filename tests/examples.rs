@@ -13,7 +13,7 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 16] = [
+const CONFIGS: [&str; 17] = [
     "azblob",
     "command",
     "dropbox",
@@ -22,6 +22,7 @@ const CONFIGS: [&str; 16] = [
     "files",
     "gcs",
     "gently",
+    "onedrive",
     "optional-storage",
     "postgres",
     "s3",
@@ -104,6 +105,7 @@ fn every_config_is_valid_on_the_machine_that_it_is_written_for() {
     sandbox.write("run/secrets/ledger-key", "k");
     sandbox.write("run/secrets/cloud-password", "p");
     sandbox.write("run/secrets/dropbox-token", "t");
+    sandbox.write("run/secrets/onedrive-token", "t");
     for config in CONFIGS {
         ok(&sandbox, config, &["check", "--offline"]);
     }
