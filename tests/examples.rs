@@ -13,8 +13,9 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 15] = [
+const CONFIGS: [&str; 16] = [
     "azblob",
+    "bucket",
     "command",
     "etcd",
     "everything",
