@@ -13,7 +13,7 @@ use super::chain::Stacked;
 use super::fan::Rules;
 use super::outputs::OpenStorage;
 use super::watch::Limits;
-use crate::catalog::{AppliedFilter, hex};
+use crate::catalog::{AppliedFilter, Recall, hex};
 use crate::config::{Each, Limit, Priority, Secrets};
 use crate::exit::{Exit, Failure, Outcome, Stage};
 use crate::plugins::Registry;
@@ -216,6 +216,13 @@ impl Engine {
             stage: chosen.stage(),
             identity: chosen.identity(),
         })
+    }
+
+    /// What this machine has read of a storage. Without a state folder nothing is remembered.
+    pub fn recall(&self, open: &OpenStorage) -> Option<Recall> {
+        let state =
+            self.state.get().inspect_err(|failure| tracing::debug!(%failure.error, "nothing is remembered"));
+        state.ok().map(|state| Recall::new(state, &open.identity))
     }
 
     /// Source and filters of a plan, running.

@@ -70,6 +70,11 @@ impl Seaweed {
         self.server.at().port
     }
 
+    /// The port of the other door: objects are files below `/buckets/`.
+    pub fn filer_port(&self) -> u16 {
+        self.server.kind.ports[0]
+    }
+
     /// Makes a bucket, by another door.
     #[track_caller]
     pub fn make_bucket(&self, bucket: &str) {
@@ -92,6 +97,13 @@ impl Seaweed {
         let (status, _) = send(self.server.kind.ports[0], "PUT", &path, "", bytes)
             .unwrap_or_else(|error| panic!("PUT {path}: {error}"));
         assert!(status < 300, "can't put `{path}`: status {status}");
+    }
+
+    /// Removes an object by another door.
+    #[track_caller]
+    pub fn delete(&self, bucket: &str, key: &str) {
+        let (status, _) = self.filer("DELETE", &format!("/buckets/{bucket}/{key}"));
+        assert!(status < 300, "can't remove `{key}`: status {status}");
     }
 
     /// How many half uploads lie in a bucket, counted by another door.
