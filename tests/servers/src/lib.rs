@@ -14,6 +14,7 @@
 //! committed outlasts `stop` and `restart`, but not the machine: the servers don't wait for the disk.
 
 mod azurite;
+mod b2;
 mod dav;
 mod double;
 mod etcd;
@@ -30,8 +31,10 @@ mod redis;
 mod seaweed;
 mod server;
 mod sshd;
+mod trouble;
 
 pub use azurite::Azurite;
+pub use b2::{B2Double, B2State};
 pub use dav::Dav;
 pub use double::{Asked, Double, Said};
 pub use etcd::Etcd;
@@ -43,3 +46,4 @@ pub use rclone::RcloneSftp;
 pub use redis::{Redis, Valkey};
 pub use seaweed::{Keys, Seaweed};
 pub use sshd::Sshd;
+pub use trouble::{Trouble, Troubles};
