@@ -13,7 +13,7 @@ pub enum Trouble {
     Say(Said),
     /// It is done, and nobody hears of it.
     Lose,
-    /// It is done, and the answer breaks off in the middle.
+    /// It is done, and the answer breaks off in the middle; of an upload, what is sent does.
     Cut,
     /// The bytes that arrive are others than were sent.
     Garble,
