@@ -13,9 +13,10 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 17] = [
+const CONFIGS: [&str; 18] = [
     "azblob",
     "b2",
+    "bucket",
     "command",
     "etcd",
     "everything",
