@@ -78,6 +78,19 @@ fn of_two_uploads_that_both_saw_nothing_the_first_one_stays() {
     }
 }
 
+/// Nothing is lost, and nobody is told that the second one is there.
+#[test]
+fn the_second_of_two_uploads_fails_even_where_it_can_not_take_itself_away() {
+    let room = Room::new();
+    room.double.state().capabilities.retain(|own| own != "deleteFiles");
+    let (storage, cx) = room.storage(json!({}));
+    let nothing = windlass_test_servers::Said::status(200).body(r#"{"files":[],"nextFileName":null}"#);
+    room.double.troubles.at("b2_list_file_names", 0, windlass_test_servers::Trouble::Say(nothing));
+    room.double.state().put("web/below/lock", b"the other one");
+    assert_eq!(put(&storage, &cx, "lock", b"mine").unwrap_err().kind, ErrorKind::AlreadyExists);
+    assert_eq!(room.actions("lock"), ["upload", "upload"]);
+}
+
 #[test]
 fn a_key_that_may_only_write_stores_small_and_large_objects() {
     let room = Room::new();

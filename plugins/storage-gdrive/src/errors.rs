@@ -10,6 +10,9 @@ use windlass_plugin_api::{Error, ErrorKind};
 /// The detail that holds the service's reason.
 pub const REASON: &str = "reason";
 
+/// The detail that holds the status.
+const STATUS: &str = "status";
+
 /// Of the service's words so many are repeated.
 const WORDS: usize = 300;
 
@@ -49,7 +52,10 @@ pub fn refused(status: StatusCode, body: &str, retry_after: Option<u64>) -> Erro
         ErrorKind::Unavailable => passing(StatusCode::SERVICE_UNAVAILABLE, retry_after, text.clone()),
         _ => None,
     };
-    let error = error.unwrap_or_else(|| Error::new(kind, text)).detail(REASON, reason.as_str());
+    let error = error
+        .unwrap_or_else(|| Error::new(kind, text))
+        .detail(REASON, reason.as_str())
+        .detail(STATUS, number);
     match hint(status, &reason, kind) {
         Some(hint) => error.hint(hint),
         None => error,
@@ -75,6 +81,11 @@ fn kind(status: StatusCode, reason: &str) -> ErrorKind {
         408 | 425 | 429 | 500..=599 => ErrorKind::Unavailable,
         _ => ErrorKind::Failed,
     }
+}
+
+/// Whether what was asked for is there no more.
+pub fn is_gone(error: &Error) -> bool {
+    error.kind == ErrorKind::NotFound || error.details.get(STATUS).is_some_and(|status| *status == 410)
 }
 
 /// Whether another token, if there is one by now, may be accepted where this wasn't.
@@ -135,5 +146,6 @@ mod tests {
             );
         }
         assert_eq!(of(503, "").details[windlass_object::RETRY_AFTER], 7);
+        assert!(is_gone(&of(410, "")) && is_gone(&of(404, "notFound")) && !is_gone(&of(403, "")));
     }
 }

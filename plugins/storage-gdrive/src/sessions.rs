@@ -10,8 +10,9 @@ use bytes::Bytes;
 use http::Method;
 use sha2::{Digest, Sha256};
 use windlass_object::Part;
-use windlass_plugin_api::{Error, ErrorKind, Result};
+use windlass_plugin_api::{Error, Result};
 
+use crate::errors::is_gone;
 use crate::files::File;
 use crate::request::{Ask, Requests, read};
 
@@ -170,11 +171,11 @@ pub async fn judge(requests: &Requests, file: &File, sum: &str, length: u64) -> 
 async fn said(requests: &Requests, session: &str, range: String, bytes: Bytes) -> Result<Said> {
     let ask =
         Ask::new(Method::PUT, session.to_owned()).header("content-range", range).body(bytes).expect(&[308]);
-    let answer = requests.send(ask).await.map_err(|error| match (error.kind, gone(&error)) {
-        (ErrorKind::NotFound, _) | (_, true) => Error::failed("the service has given this upload up")
+    let answer = requests.send(ask).await.map_err(|error| match is_gone(&error) {
+        true => Error::failed("the service has given this upload up")
             .because(&error)
             .hint("It does so after a week, or where something of its own broke: run the backup again."),
-        _ => error,
+        false => error,
     })?;
     if answer.status.as_u16() != 308 {
         return Ok(Said::Done(read(answer).await?));
@@ -182,8 +183,4 @@ async fn said(requests: &Requests, session: &str, range: String, bytes: Bytes) -
     // Nothing kept has no range at all.
     let last = answer.header("range").and_then(|range| range.rsplit_once('-')?.1.parse::<u64>().ok());
     Ok(Said::Kept(last.map_or(0, |last| last + 1)))
-}
-
-fn gone(error: &Error) -> bool {
-    error.message.contains("status 410")
 }

@@ -70,16 +70,37 @@ fn what_a_session_did_not_keep_is_sent_again() {
 
 #[test]
 fn a_session_that_the_service_gave_up_is_told_with_what_to_do() {
+    for gone in [404, 410] {
+        let room = Room::new();
+        let (storage, cx) = room.storage(json!({}));
+        let mut upload = begun(&storage, &cx, "data", true, &bytes(6 * MIB)).unwrap();
+        upload.finish().unwrap();
+        match gone {
+            404 => room.double.state().end_sessions(),
+            _ => room.double.troubles.at("session", 0, Trouble::Say(DriveDouble::refusal(410, ""))),
+        }
+        let asked = room.double.count("session");
+        let error = upload.publish().unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Failed, "{error:?}");
+        assert!(error.hint.as_ref().unwrap().contains("again"), "{error:?}");
+        assert_eq!((room.double.count("session"), room.object("data")), (asked + 1, None));
+    }
+}
+
+/// Neither of two uploads sees the other: nothing of them is lost, and it is told.
+#[test]
+fn what_the_service_lists_too_late_is_told_when_it_is_read() {
     let room = Room::new();
     let (storage, cx) = room.storage(json!({}));
-    let mut upload = begun(&storage, &cx, "data", true, &bytes(6 * MIB)).unwrap();
-    upload.finish().unwrap();
-    room.double.state().end_sessions();
-    let asked = room.double.count("session");
-    let error = upload.publish().unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Failed, "{error:?}");
-    assert!(error.hint.as_ref().unwrap().contains("again"), "{error:?}");
-    assert_eq!((room.double.count("session"), room.object("data")), (asked + 1, None));
+    put(&storage, &cx, "another", b"x").unwrap();
+    room.double.state().lag = 8;
+    put(&storage, &cx, "data", b"one").unwrap();
+    put(&storage, &cx, "data", b"two").unwrap();
+    assert_eq!(room.double.state().objects("data").len(), 2);
+    for _ in 0..8 {
+        storage.stat(&cx, "another").unwrap();
+    }
+    assert_eq!(get(&storage, &cx, "data").unwrap_err().kind, ErrorKind::Damaged);
 }
 
 #[test]
@@ -278,5 +299,4 @@ fn options_that_say_nothing_or_too_much_are_told() {
         ErrorKind::Config
     );
     assert_eq!(room.double.asked().len(), 0);
-    let _ = DriveDouble::CLIENT_ID;
 }
