@@ -308,13 +308,13 @@ fn a_bucket_of_backblaze_needs_no_config_but_a_url_and_the_environment() {
     config(&sandbox, &backblaze, SHOP);
     run(&sandbox, &backblaze.secret(), &["backup", "shop"]).expect(0);
     let url = format!("b2:{}/acme?endpoint={}", B2Double::BUCKET, backblaze.endpoint());
-    let list = |key: &str| {
-        let mut list = sandbox.command(&["--json", "list", "--all-hosts", "--storage", &url]);
+    let list = |json: &[&str], key: &str| {
+        let mut list = sandbox.command(&[json, &["list", "--all-hosts", "--storage", &url]].concat());
         list.env("B2_APPLICATION_KEY_ID", B2Double::KEY_ID).env("B2_APPLICATION_KEY", key);
         Ran::of(list.output().unwrap())
     };
-    assert!(list(B2Double::KEY).expect(0).stdout.contains("\"snapshot\""));
-    list("").expect(1).says("B2_APPLICATION_KEY_ID");
+    assert!(list(&["--json"], B2Double::KEY).expect(0).stdout.contains("\"snapshot\""));
+    list(&[], "").expect(1).says("B2_APPLICATION_KEY_ID");
 }
 
 /// The example `name` with what is there in place of what it names; `variable` is of the environment.
