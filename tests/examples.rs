@@ -13,14 +13,16 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 16] = [
+const CONFIGS: [&str; 18] = [
     "azblob",
+    "b2",
     "bucket",
     "command",
     "etcd",
     "everything",
     "files",
     "gcs",
+    "gdrive",
     "gently",
     "optional-storage",
     "postgres",
@@ -103,6 +105,9 @@ fn every_config_is_valid_on_the_machine_that_it_is_written_for() {
     sandbox.write("run/secrets/ledger-token", "t");
     sandbox.write("run/secrets/ledger-key", "k");
     sandbox.write("run/secrets/cloud-password", "p");
+    for secret in ["b2-key", "drive-client", "drive-token"] {
+        sandbox.write(&format!("run/secrets/{secret}"), "k");
+    }
     for config in CONFIGS {
         ok(&sandbox, config, &["check", "--offline"]);
     }
