@@ -1,0 +1,153 @@
+//! The bytes of one upload on their way: sent as they come, the last of them held until the server must have them.
+//!
+//! When the line breaks, the server is asked how much it has, and the rest is sent behind that (`REST`, `STOR`). Nothing is appended
+//! blindly: what an earlier connection still brings is the same bytes in the same place.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use windlass_plugin_api::{Context, Error, Result};
+
+use crate::folder::Folder;
+use crate::pool::{Lease, Running, Slot};
+use crate::protocol::{Fault, Kind};
+
+/// What is sent at once.
+const PIECE: usize = 128 * 1024;
+/// What may be under way, in the buffers of both systems: so much is held to be sent again.
+const HELD_BYTES: u64 = 8 * 1024 * 1024;
+/// How often an upload goes on in all, and how long is waited before, doubled each time.
+const GOINGS_ON: u32 = 6;
+const FIRST_WAIT: Duration = Duration::from_millis(300);
+
+pub struct Sending {
+    slot: Slot,
+    /// Below the root.
+    name: String,
+    /// Not yet a whole piece.
+    filling: BytesMut,
+    /// Sent, or to be sent, and where in the file the first of it belongs.
+    held: VecDeque<Bytes>,
+    held_from: u64,
+    size_bytes: u64,
+    gone_on: u32,
+}
+
+impl Sending {
+    /// Makes the file `name`.
+    pub async fn begin(folder: &Folder, mut lease: Lease, name: &str) -> Result<Self, Fault> {
+        let data = lease.store(&folder.path(name), 0).await?;
+        let slot = folder.link.pool.slot();
+        *slot.lock().await = Some(Running { lease, data, is_store: true, at: 0 });
+        let (filling, held, held_from, size_bytes, gone_on) = Default::default();
+        Ok(Self { slot, name: name.to_owned(), filling, held, held_from, size_bytes, gone_on })
+    }
+
+    /// All that was taken.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes + self.filling.len() as u64
+    }
+
+    /// Takes as much of `bytes` as fits into the next piece; whether that is whole now.
+    pub fn take(&mut self, bytes: &[u8]) -> (usize, bool) {
+        let count = bytes.len().min(PIECE - self.filling.len());
+        self.filling.extend_from_slice(&bytes[..count]);
+        (count, self.filling.len() == PIECE)
+    }
+
+    /// Sends what was taken.
+    pub async fn send(&mut self, folder: &Folder, cx: &Context) -> Result<()> {
+        let piece = self.filling.split().freeze();
+        self.size_bytes += piece.len() as u64;
+        if !piece.is_empty() {
+            self.held.push_back(piece);
+        }
+        while let Err(fault) = self.attempt(folder, cx).await? {
+            self.pause(folder, fault).await?;
+        }
+        while self.size_bytes - self.held_from > HELD_BYTES {
+            let Some(piece) = self.held.pop_front() else { break };
+            self.held_from += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Sends the rest and ends the file.
+    pub async fn end(&mut self, folder: &Folder, cx: &Context) -> Result<()> {
+        self.send(folder, cx).await?;
+        loop {
+            // It was ended when its connection was wanted elsewhere: then `look` will tell.
+            let Some(mut running) = self.slot.lock().await.take() else { return Ok(()) };
+            let Err(fault) = running.lease.stored(running.data).await else { return Ok(()) };
+            self.pause(folder, fault).await?;
+            while let Err(fault) = self.attempt(folder, cx).await? {
+                self.pause(folder, fault).await?;
+            }
+        }
+    }
+
+    /// Ends whatever is under way.
+    pub async fn give_up(&mut self) {
+        if let Some(mut running) = self.slot.lock().await.take() {
+            // Cut off, the server might still be writing when the file is removed.
+            let _ = running.lease.stored(running.data).await;
+        }
+    }
+
+    /// Sends all that the running transfer lacks; begins one where there is none. A fault that may pass is the inner error.
+    async fn attempt(&mut self, folder: &Folder, cx: &Context) -> Result<Result<(), Fault>> {
+        let slot = self.slot.clone();
+        let mut slot = slot.lock().await;
+        let mut running = match slot.take() {
+            Some(running) => running,
+            None => match self.go_on(folder, cx).await? {
+                Ok(running) => running,
+                Err(fault) => return Ok(Err(fault)),
+            },
+        };
+        let mut from = self.held_from;
+        for piece in &self.held {
+            let skipped = running.at.saturating_sub(from).min(piece.len() as u64);
+            from += piece.len() as u64;
+            let rest = &piece[skipped as usize..];
+            if let Err(fault) = running.data.write(rest).await {
+                return Ok(Err(running.lease.reason(fault).await));
+            }
+            running.at = running.at.max(from);
+        }
+        *slot = Some(running);
+        Ok(Ok(()))
+    }
+
+    /// A transfer that begins where the server's file ends.
+    async fn go_on(&mut self, folder: &Folder, cx: &Context) -> Result<Result<Running, Fault>> {
+        let mut lease = folder.link.living(cx).await?;
+        let path = folder.path(&self.name);
+        let facts = match lease.look(&path).await {
+            Ok(facts) => facts.filter(|facts| facts.kind == Kind::File),
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let has = facts.map_or(0, |facts| facts.size_bytes);
+        if !(self.held_from..=self.size_bytes).contains(&has) {
+            return Err(Error::new(
+                windlass_plugin_api::ErrorKind::Unavailable,
+                format!("of what was sent the server has kept only {has} of {} bytes", self.size_bytes),
+            )
+            .during(format!("can't write `{}`", folder.shown(&self.name))));
+        }
+        Ok(lease.store(&path, has).await.map(|data| Running { lease, data, is_store: true, at: has }))
+    }
+
+    /// Waits before the next attempt; the fault as an error if there shall be none.
+    async fn pause(&mut self, folder: &Folder, fault: Fault) -> Result<()> {
+        let error = folder.failed("write", &self.name, &fault);
+        let passes = fault.is_broken() && error.kind == windlass_plugin_api::ErrorKind::Unavailable;
+        if !passes || self.gone_on >= GOINGS_ON {
+            return Err(error);
+        }
+        tokio::time::sleep(FIRST_WAIT * 2u32.pow(self.gone_on)).await;
+        self.gone_on += 1;
+        Ok(())
+    }
+}
