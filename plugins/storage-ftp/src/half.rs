@@ -14,6 +14,9 @@ use crate::key::{AREA, half_name};
 use crate::protocol::{Fault, Kind, Session};
 use crate::sending::Sending;
 
+/// How often a rename is tried that the server refuses without a reason that can be seen.
+const RENAMES: u32 = 5;
+
 /// An upload under way. Dropping it removes what there is of it.
 pub struct Half {
     folder: Arc<Folder>,
@@ -24,6 +27,8 @@ pub struct Half {
     name: Option<String>,
     sending: Sending,
     is_finished: bool,
+    /// How often the rename was refused without a reason that can be seen.
+    refused: u32,
 }
 
 impl Half {
@@ -41,6 +46,7 @@ impl Half {
             name: Some(name),
             sending,
             is_finished: false,
+            refused: 0,
         })
     }
 
@@ -98,12 +104,9 @@ impl Half {
         if self.folder.look(ftp, &name).await?.is_none() {
             return Err(self.is_gone());
         }
-        // A folder that went away in between has the code of most else: then another attempt makes it.
-        let is_without_folder = match self.key.rsplit_once('/') {
-            Some((above, _)) => self.folder.look(ftp, above).await?.is_none(),
-            None => false,
-        };
-        if fault.may_be_absent() && is_without_folder {
+        // A folder that went away in between, and may be there again by now, has the code of most else.
+        self.refused += 1;
+        if fault.may_be_absent() && self.refused < RENAMES {
             return Ok(false);
         }
         Err(self.folder.failed("publish", &self.key, &fault))

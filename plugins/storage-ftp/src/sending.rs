@@ -17,9 +17,9 @@ use crate::protocol::{Fault, Kind};
 const PIECE: usize = 128 * 1024;
 /// What may be under way, in the buffers of both systems: so much is held to be sent again.
 const HELD_BYTES: u64 = 8 * 1024 * 1024;
-/// How often an upload goes on in all, and how long is waited before, doubled each time.
-const GOINGS_ON: u32 = 6;
-const FIRST_WAIT: Duration = Duration::from_millis(300);
+/// How often an upload goes on without getting on, and how long is waited before, doubled each time.
+const GOINGS_ON: u32 = 5;
+const FIRST_WAIT: Duration = Duration::from_millis(250);
 
 pub struct Sending {
     slot: Slot,
@@ -32,6 +32,8 @@ pub struct Sending {
     held_from: u64,
     size_bytes: u64,
     gone_on: u32,
+    /// What the server had when it went on last.
+    had_bytes: u64,
 }
 
 impl Sending {
@@ -40,8 +42,16 @@ impl Sending {
         let data = lease.store(&folder.path(name), 0).await?;
         let slot = folder.link.pool.slot();
         *slot.lock().await = Some(Running { lease, data, is_store: true, at: 0 });
-        let (filling, held, held_from, size_bytes, gone_on) = Default::default();
-        Ok(Self { slot, name: name.to_owned(), filling, held, held_from, size_bytes, gone_on })
+        Ok(Self {
+            slot,
+            name: name.to_owned(),
+            filling: BytesMut::new(),
+            held: VecDeque::new(),
+            held_from: 0,
+            size_bytes: 0,
+            gone_on: 0,
+            had_bytes: 0,
+        })
     }
 
     /// All that was taken.
@@ -129,6 +139,9 @@ impl Sending {
             Err(fault) => return Ok(Err(fault)),
         };
         let has = facts.map_or(0, |facts| facts.size_bytes);
+        if has >= self.had_bytes + PIECE as u64 {
+            (self.gone_on, self.had_bytes) = (0, has);
+        }
         if !(self.held_from..=self.size_bytes).contains(&has) {
             return Err(Error::new(
                 windlass_plugin_api::ErrorKind::Unavailable,

@@ -1,4 +1,4 @@
-# An FTP server of pyftpdlib: arguments are its port, its folder, the kind of TLS and how many connections it takes.
+# An FTP server of pyftpdlib: arguments are its port, its folder, who signs in and the kind of TLS.
 # Ready when its greeting holds the folder's name. USR1 cuts all connections, as a broken line does.
 import signal
 import sys
@@ -8,7 +8,7 @@ from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.handlers import TLS_FTPHandler
 from pyftpdlib.servers import FTPServer
 
-port, folder, token, user, password, security, connections = sys.argv[1:]
+port, folder, token, user, password, security = sys.argv[1:]
 
 
 class Handler(TLS_FTPHandler):
@@ -24,7 +24,7 @@ class Handler(TLS_FTPHandler):
 
 Handler.authorizer.add_user(user, password, folder + "/data", perm="elradfmwMT")
 server = FTPServer(("127.0.0.1", int(port)), Handler)
-server.max_cons = int(connections) + 1
+server.max_cons = 0
 server.max_cons_per_ip = 0
 
 

@@ -86,7 +86,6 @@ impl Vsftpd {
     /// Ends it at once, and starts it with the same data and port.
     #[track_caller]
     pub fn restart(&self) {
-        self.stop();
         self.server.restart();
     }
 }
@@ -150,7 +149,6 @@ pub struct Pyftpd {
 
 struct Script {
     security: &'static str,
-    connections: u32,
 }
 
 impl Pyftpd {
@@ -162,19 +160,13 @@ impl Pyftpd {
     /// Starts one that wants TLS.
     #[track_caller]
     pub fn start() -> Self {
-        Self::start_for(100)
-    }
-
-    /// Starts one that takes no more than so many connections at once.
-    #[track_caller]
-    pub fn start_for(connections: u32) -> Self {
-        Self { server: Server::start(Script { security: "explicit", connections }) }
+        Self { server: Server::start(Script { security: "explicit" }) }
     }
 
     /// Starts one that takes passwords in clear.
     #[track_caller]
     pub fn start_plain() -> Self {
-        Self { server: Server::start(Script { security: "off", connections: 100 }) }
+        Self { server: Server::start(Script { security: "off" }) }
     }
 
     /// Its port.
@@ -241,7 +233,6 @@ impl Kind for Script {
             Pyftpd::USER,
             Pyftpd::PASSWORD,
             self.security,
-            &self.connections.to_string(),
         ];
         Launch { argv: argv.map(str::to_owned).into(), env: Vec::new(), signal: "KILL" }
     }
