@@ -13,12 +13,13 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 15] = [
+const CONFIGS: [&str; 16] = [
     "azblob",
     "command",
     "etcd",
     "everything",
     "files",
+    "ftp",
     "gcs",
     "gently",
     "optional-storage",
@@ -102,6 +103,7 @@ fn every_config_is_valid_on_the_machine_that_it_is_written_for() {
     sandbox.write("run/secrets/ledger-token", "t");
     sandbox.write("run/secrets/ledger-key", "k");
     sandbox.write("run/secrets/cloud-password", "p");
+    sandbox.write("run/secrets/nas-password", "p");
     for config in CONFIGS {
         ok(&sandbox, config, &["check", "--offline"]);
     }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Ran, Sandbox, database, rows, until};
+use common::{Ran, Sandbox, database, repo, rows, until};
 use rustix::fs::{FileType, Mode};
 use windlass_test_servers::{Pyftpd, Vsftpd};
 
@@ -147,4 +147,26 @@ fn wrong_credentials_are_told_at_once_and_stand_nowhere() {
     }
     sandbox.ok(&["verify", "--full"]);
     assert_eq!(fs::read_dir(server.data().join("web1/shop")).unwrap().count(), 1);
+}
+
+#[test]
+fn the_example_config_backs_up_to_a_server_that_has_nothing_else() {
+    let (server, sandbox) = (Pyftpd::start(), Sandbox::new());
+    fs::create_dir(server.data().join("backups")).unwrap();
+    let text = fs::read_to_string(repo().join("examples/pipelines/ftp.toml")).unwrap();
+    sandbox.write("www/index.html", "<p>hello</p>");
+    let password = sandbox.write("password", Pyftpd::PASSWORD);
+    let text = text
+        .replace("\"nas.example\"", &format!("\"127.0.0.1\"\nport = {}", server.port()))
+        .replace("/etc/windlass/nas.pem", &server.ca_file().display().to_string())
+        .replace("/run/secrets/nas-password", &password.display().to_string())
+        .replace("/srv/www", &sandbox.path("www").display().to_string());
+    sandbox.config(&text);
+    sandbox.ok(&["check"]);
+    sandbox.ok(&["backup"]);
+    sandbox.ok(&["verify", "--full"]);
+    assert!(server.data().join("backups/web1/www").is_dir());
+    fs::remove_file(sandbox.path("www/index.html")).unwrap();
+    sandbox.ok(&["restore", "www"]);
+    assert_eq!(fs::read_to_string(sandbox.path("www/index.html")).unwrap(), "<p>hello</p>");
 }
