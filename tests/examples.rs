@@ -13,7 +13,7 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 16] = [
+const CONFIGS: [&str; 17] = [
     "azblob",
     "command",
     "etcd",
@@ -24,6 +24,7 @@ const CONFIGS: [&str; 16] = [
     "gently",
     "optional-storage",
     "postgres",
+    "published",
     "s3",
     "secrets",
     "sftp",
@@ -104,6 +105,7 @@ fn every_config_is_valid_on_the_machine_that_it_is_written_for() {
     sandbox.write("run/secrets/ledger-key", "k");
     sandbox.write("run/secrets/cloud-password", "p");
     sandbox.write("run/secrets/nas-password", "p");
+    sandbox.write("run/secrets/web-password", "p");
     for config in CONFIGS {
         ok(&sandbox, config, &["check", "--offline"]);
     }

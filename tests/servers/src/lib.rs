@@ -31,6 +31,7 @@ mod redis;
 mod seaweed;
 mod server;
 mod sshd;
+mod web;
 
 pub use azurite::Azurite;
 pub use dav::Dav;
@@ -45,3 +46,4 @@ pub use rclone::RcloneSftp;
 pub use redis::{Redis, Valkey};
 pub use seaweed::{Keys, Seaweed};
 pub use sshd::Sshd;
+pub use web::Web;
