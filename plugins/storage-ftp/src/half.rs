@@ -142,15 +142,27 @@ impl Half {
             return Ok(false);
         }
         match ftp.rename(from, &to).await {
-            Err(fault) if there.is_some() && !fault.is_broken() => {
-                // It replaces nothing. For a moment there is neither; with such a server there is no other way.
-                ftp.remove(&to).await?;
-                ftp.rename(from, &to).await?;
+            Err(fault) if there.is_some() && fault.may_be_absent() && ftp.look(from).await?.is_some() => {
+                swap(ftp, from, &to).await?;
             }
             result => result?,
         }
         Ok(true)
     }
+}
+
+/// For a server whose rename replaces nothing: the old object goes out of the way and, if the new one can't come in its place,
+/// back. For a moment there is neither; with such a server there is no other way.
+async fn swap(ftp: &mut Session, from: &str, to: &str) -> Result<(), Fault> {
+    let aside = format!("{from}+old");
+    ftp.rename(to, &aside).await?;
+    if let Err(fault) = ftp.rename(from, to).await {
+        let _ = ftp.rename(&aside, to).await;
+        return Err(fault);
+    }
+    // What stays of it is a half upload like any other: told, and removed by the next run.
+    let _ = ftp.remove(&aside).await;
+    Ok(())
 }
 
 /// Begins the file, and what is above it as far as it's missing. Its name below the root.
@@ -227,12 +239,21 @@ impl Upload for Half {
 
     fn publish(mut self: Box<Self>) -> Result<Stored> {
         let (folder, cx) = (self.folder.clone(), self.cx.clone());
+        let mut broken = 0;
         folder.link.run(&cx, async {
             for _ in 0..ATTEMPTS {
                 // Nothing is under way: a connection that broke since is made anew.
                 let mut ftp = folder.link.living(&cx).await?;
-                if self.place(&mut ftp).await? {
-                    return Ok(());
+                match self.place(&mut ftp).await {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => {}
+                    // It broke between two questions: nothing was renamed.
+                    Err(error)
+                        if error.kind == ErrorKind::Unavailable && !ftp.is_clean() && broken < RENAMES =>
+                    {
+                        broken += 1;
+                    }
+                    Err(error) => return Err(error),
                 }
             }
             Err(Error::failed(format!(

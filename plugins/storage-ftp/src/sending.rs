@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use windlass_plugin_api::{Context, Error, Result};
+use windlass_plugin_api::{Context, Error, ErrorKind, Result};
 
 use crate::folder::Folder;
 use crate::pool::{Lease, Running, Slot};
@@ -21,6 +21,10 @@ const HELD_BYTES: u64 = 8 * 1024 * 1024;
 const GOINGS_ON: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
+/// The detail of an error that says `false` where trying again is of no use.
+const RETRY: &str = "retry";
+
+/// An upload's bytes, and the transfer that takes them.
 pub struct Sending {
     slot: Slot,
     /// Below the root.
@@ -73,8 +77,8 @@ impl Sending {
         if !piece.is_empty() {
             self.held.push_back(piece);
         }
-        while let Err(fault) = self.attempt(folder, cx).await? {
-            self.pause(folder, fault).await?;
+        while let Err(error) = self.attempt(folder, cx).await {
+            self.pause(error).await?;
         }
         while self.size_bytes - self.held_from > HELD_BYTES {
             let Some(piece) = self.held.pop_front() else { break };
@@ -90,9 +94,9 @@ impl Sending {
             // It was ended when its connection was wanted elsewhere: then `look` will tell.
             let Some(mut running) = self.slot.lock().await.take() else { return Ok(()) };
             let Err(fault) = running.lease.stored(running.data).await else { return Ok(()) };
-            self.pause(folder, fault).await?;
-            while let Err(fault) = self.attempt(folder, cx).await? {
-                self.pause(folder, fault).await?;
+            self.pause(self.failed(folder, &fault)).await?;
+            while let Err(error) = self.attempt(folder, cx).await {
+                self.pause(error).await?;
             }
         }
     }
@@ -105,57 +109,56 @@ impl Sending {
         }
     }
 
-    /// Sends all that the running transfer lacks; begins one where there is none. A fault that may pass is the inner error.
-    async fn attempt(&mut self, folder: &Folder, cx: &Context) -> Result<Result<(), Fault>> {
+    /// Sends all that the running transfer lacks; begins one where there is none.
+    async fn attempt(&mut self, folder: &Folder, cx: &Context) -> Result<()> {
         let slot = self.slot.clone();
         let mut slot = slot.lock().await;
         let mut running = match slot.take() {
             Some(running) => running,
-            None => match self.go_on(folder, cx).await? {
-                Ok(running) => running,
-                Err(fault) => return Ok(Err(fault)),
-            },
+            None => self.go_on(folder, cx).await?,
         };
         let mut from = self.held_from;
         for piece in &self.held {
             let skipped = running.at.saturating_sub(from).min(piece.len() as u64);
             from += piece.len() as u64;
-            let rest = &piece[skipped as usize..];
-            if let Err(fault) = running.data.write(rest).await {
-                return Ok(Err(running.lease.reason(fault).await));
+            if let Err(fault) = running.data.write(&piece[skipped as usize..]).await {
+                let fault = running.lease.reason(fault).await;
+                return Err(self.failed(folder, &fault));
             }
             running.at = running.at.max(from);
         }
         *slot = Some(running);
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// A transfer that begins where the server's file ends.
-    async fn go_on(&mut self, folder: &Folder, cx: &Context) -> Result<Result<Running, Fault>> {
+    async fn go_on(&mut self, folder: &Folder, cx: &Context) -> Result<Running> {
         let mut lease = folder.link.living(cx).await?;
         let path = folder.path(&self.name);
-        let facts = match lease.look(&path).await {
-            Ok(facts) => facts.filter(|facts| facts.kind == Kind::File),
-            Err(fault) => return Ok(Err(fault)),
-        };
-        let has = facts.map_or(0, |facts| facts.size_bytes);
+        let facts = lease.look(&path).await.map_err(|fault| self.failed(folder, &fault))?;
+        let has = facts.filter(|facts| facts.kind == Kind::File).map_or(0, |facts| facts.size_bytes);
         if has >= self.had_bytes + PIECE as u64 {
             (self.gone_on, self.had_bytes) = (0, has);
         }
         if !(self.held_from..=self.size_bytes).contains(&has) {
-            return Err(Error::new(
-                windlass_plugin_api::ErrorKind::Unavailable,
-                format!("of what was sent the server has kept only {has} of {} bytes", self.size_bytes),
-            )
-            .during(format!("can't write `{}`", folder.shown(&self.name))));
+            let kept =
+                format!("of what was sent the server has kept only {has} of {} bytes", self.size_bytes);
+            let error = Error::new(ErrorKind::Unavailable, kept).detail(RETRY, false);
+            return Err(error.during(format!("can't write `{}`", folder.shown(&self.name))));
         }
-        Ok(lease.store(&path, has).await.map(|data| Running { lease, data, is_store: true, at: has }))
+        match lease.store(&path, has).await {
+            Ok(data) => Ok(Running { lease, data, is_store: true, at: has }),
+            Err(fault) => Err(self.failed(folder, &fault)),
+        }
     }
 
-    /// Waits before the next attempt; the fault as an error if there shall be none.
-    async fn pause(&mut self, folder: &Folder, fault: Fault) -> Result<()> {
-        let error = folder.failed("write", &self.name, &fault);
-        let passes = fault.is_broken() && error.kind == windlass_plugin_api::ErrorKind::Unavailable;
+    fn failed(&self, folder: &Folder, fault: &Fault) -> Error {
+        folder.failed("write", &self.name, fault)
+    }
+
+    /// Waits before the next attempt; the error itself if there shall be none.
+    async fn pause(&mut self, error: Error) -> Result<()> {
+        let passes = error.kind == ErrorKind::Unavailable && !error.details.contains_key(RETRY);
         if !passes || self.gone_on >= GOINGS_ON {
             return Err(error);
         }

@@ -68,6 +68,23 @@ fn a_finish_and_a_publish_whose_connections_are_cut_take_others() {
 }
 
 #[test]
+fn an_upload_outlives_a_server_that_is_started_again() {
+    let server = Vsftpd::start();
+    let storage = storage(&server);
+    let bytes = noise(1, 6_000_000);
+    let mut upload = begun(&storage, "a").unwrap();
+    upload.write_all(&bytes[..3_000_000]).unwrap();
+    server.stop();
+    thread::scope(|scope| {
+        let rest = scope.spawn(|| upload.write_all(&bytes[3_000_000..]).and_then(|()| Ok(upload.finish()?)));
+        server.restart();
+        rest.join().unwrap().unwrap();
+    });
+    upload.publish().unwrap();
+    assert!(fs::read(server.data().join("a")).unwrap() == bytes, "other bytes");
+}
+
+#[test]
 fn what_nobody_could_remove_is_told_to_the_next_run_and_removed() {
     let server = Vsftpd::start();
     let storage = storage(&server);

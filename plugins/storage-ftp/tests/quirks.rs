@@ -50,7 +50,7 @@ fn a_connection_that_the_server_closed_meanwhile_fails_no_publish() {
 }
 
 #[test]
-fn a_server_whose_rename_replaces_nothing_has_the_old_object_removed_first() {
+fn a_server_whose_rename_replaces_nothing_has_the_old_object_moved_away_first() {
     let server = Double::start(|line, held| {
         let to = line.strip_prefix("RNTO ")?;
         held.files.contains_key(to).then_some(Said::Instead("550 file exists"))
@@ -62,9 +62,37 @@ fn a_server_whose_rename_replaces_nothing_has_the_old_object_removed_first() {
     upload.finish().unwrap();
     upload.publish().unwrap();
     assert_eq!(get(&storage, "a").unwrap(), "other");
+    assert_eq!(server.held().files.len(), 1, "the old one stays: {:?}", server.held().files.keys());
     // What must be absent replaces nothing.
     assert_eq!(put(&storage, "a").unwrap_err().kind, ErrorKind::AlreadyExists);
     assert_eq!(get(&storage, "a").unwrap(), "other");
+}
+
+#[test]
+fn an_object_that_can_not_be_replaced_stays() {
+    // The new one is refused, over the old one and in its empty place; the old one may come back.
+    let server = Double::start(move |line, held| {
+        let is_back = held.asked.iter().rev().nth(1).is_some_and(|before| before.ends_with("+old"));
+        let is_second = held.files.values().any(|bytes| bytes == b"other");
+        (line == "RNTO /data/a" && is_second && !is_back).then_some(Said::Instead("550 not now"))
+    });
+    let storage = made(server.options());
+    put(&storage, "a").unwrap();
+    let mut upload = storage.create(&cx(), "a", &CreateOptions::default()).unwrap();
+    upload.write_all(b"other").unwrap();
+    upload.finish().unwrap();
+    let error = upload.publish().unwrap_err();
+    assert!(error.to_string().contains("not now"), "{error}");
+    assert_eq!(get(&storage, "a").unwrap(), "bytes");
+    assert_eq!(server.held().files.len(), 1, "{:?}", server.held().files.keys());
+}
+
+#[test]
+fn a_line_that_breaks_between_two_questions_of_a_publish_fails_nothing() {
+    let server = Double::start(once(|line| line == "MLST /data/a", || Said::Instead("")));
+    let storage = made(server.options());
+    put(&storage, "a").unwrap();
+    assert_eq!(get(&storage, "a").unwrap(), "bytes");
 }
 
 #[test]
