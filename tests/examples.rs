@@ -13,8 +13,9 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 17] = [
+const CONFIGS: [&str; 18] = [
     "azblob",
+    "bucket",
     "command",
     "etcd",
     "everything",

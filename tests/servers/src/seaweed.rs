@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::path::Path;
 
-use crate::http::ask;
+use crate::http::{ask, send};
 use crate::process::Launch;
 use crate::program::{escape, installed, venv};
 use crate::server::{At, Kind, Server, free_port};
@@ -82,6 +82,16 @@ impl Seaweed {
         let key: Vec<String> = key.split('/').map(escape).collect();
         let (status, body) = self.filer("GET", &format!("/buckets/{bucket}/{}", key.join("/")));
         (status == 200).then_some(body)
+    }
+
+    /// Puts an object in place by another door.
+    #[track_caller]
+    pub fn put(&self, bucket: &str, key: &str, bytes: &[u8]) {
+        let key: Vec<String> = key.split('/').map(escape).collect();
+        let path = format!("/buckets/{bucket}/{}", key.join("/"));
+        let (status, _) = send(self.server.kind.ports[0], "PUT", &path, "", bytes)
+            .unwrap_or_else(|error| panic!("PUT {path}: {error}"));
+        assert!(status < 300, "can't put `{path}`: status {status}");
     }
 
     /// How many half uploads lie in a bucket, counted by another door.
