@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use windlass_plugin_api::{Context, CreateOptions, Error, ErrorKind, Result, Stored, Upload};
 
+use crate::area::{begin, remove_area};
 use crate::folder::{ATTEMPTS, Folder};
 use crate::key::{AREA, half_name};
 use crate::protocol::{Fault, Kind, Session};
@@ -16,6 +17,9 @@ use crate::sending::Sending;
 
 /// How often a rename is tried that the server refuses without a reason that can be seen.
 const RENAMES: u32 = 5;
+
+/// Stands in the name of an old object that was moved out of the way, in place of a run.
+const ASIDE: &str = "replaced";
 
 /// An upload under way. Dropping it removes what there is of it.
 pub struct Half {
@@ -31,10 +35,19 @@ pub struct Half {
     refused: u32,
 }
 
+/// What became of an attempt to publish.
+enum Placed {
+    There,
+    /// The place was removed meanwhile: try again.
+    NotYet,
+    /// The answer was lost.
+    Unknown(Fault),
+}
+
 impl Half {
     pub fn begin(folder: &Arc<Folder>, cx: &Context, key: &str, how: &CreateOptions) -> Result<Self> {
         folder.halves.fetch_add(1, Ordering::SeqCst);
-        let begun = folder.link.run(cx, create(folder, cx, key, &how.run));
+        let begun = folder.link.run(cx, begin(folder, cx, key, &how.run));
         let (name, sending) = begun.inspect_err(|_| {
             folder.halves.fetch_sub(1, Ordering::SeqCst);
         })?;
@@ -77,46 +90,75 @@ impl Half {
         Error::failed(format!("the half upload of `{shown}` was removed by somebody else"))
     }
 
-    /// Moves the file to its place. False if that place was removed meanwhile: try again.
-    async fn place(&mut self, ftp: &mut Session) -> Result<bool> {
+    /// Moves the file to its place.
+    async fn place(&mut self, ftp: &mut Session) -> Result<Placed> {
         let name = self.name.clone().unwrap_or_default();
         let new = self.folder.make(ftp, &self.key).await?;
         let fault = match self.rename(ftp, &self.folder.path(&name)).await {
             Ok(true) => {
                 self.name = None;
-                return Ok(true);
+                return Ok(Placed::There);
             }
             Ok(false) => None,
+            Err(fault) if fault.is_broken() || matches!(fault, Fault::Silent(_)) => {
+                return Ok(Placed::Unknown(fault));
+            }
             Err(fault) => Some(fault),
         };
-        if let Some(fault) =
-            fault.as_ref().filter(|fault| fault.is_broken() || matches!(fault, Fault::Silent(_)))
-        {
-            return self.is_moved(&name, fault).await;
-        }
         self.folder.unmake(ftp, &self.key, new).await;
         match self.folder.look(ftp, &self.key).await?.map(|facts| facts.kind) {
             Some(Kind::Folder) => return Err(self.is_there("a folder of other objects")),
             Some(_) if self.if_absent => return Err(self.is_there("already there")),
             _ => {}
         }
-        let Some(fault) = fault else { return Ok(false) };
+        let Some(fault) = fault else { return Ok(Placed::NotYet) };
         if self.folder.look(ftp, &name).await?.is_none() {
             return Err(self.is_gone());
         }
         // A folder that went away in between, and may be there again by now, has the code of most else.
         self.refused += 1;
         if fault.may_be_absent() && self.refused < RENAMES {
-            return Ok(false);
+            return Ok(Placed::NotYet);
         }
         Err(self.folder.failed("publish", &self.key, &fault))
     }
 
+    /// Moves the file to its place, however often lines break or folders go.
+    async fn published(&mut self) -> Result<()> {
+        let (folder, mut broken) = (self.folder.clone(), 0);
+        for _ in 0..ATTEMPTS {
+            // Nothing is under way: a connection that broke since is made anew.
+            let mut ftp = folder.link.living(&self.cx).await?;
+            match self.place(&mut ftp).await {
+                Ok(Placed::There) => return Ok(()),
+                Ok(Placed::NotYet) => {}
+                Ok(Placed::Unknown(fault)) => {
+                    // There may be no more connections than this one.
+                    drop(ftp);
+                    if self.is_moved(&fault).await? {
+                        return Ok(());
+                    }
+                    broken += 1;
+                    if broken >= RENAMES {
+                        return Err(folder.failed("publish", &self.key, &fault));
+                    }
+                }
+                // It broke between two questions: nothing was renamed.
+                Err(error) if error.kind == ErrorKind::Unavailable && !ftp.is_clean() && broken < RENAMES => {
+                    broken += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::failed(format!("the folder of `{}` is removed again and again", folder.shown(&self.key))))
+    }
+
     /// The answer to the rename was lost. Only we know the name of the half upload: if it has gone, it is in its place.
-    async fn is_moved(&mut self, name: &str, fault: &Fault) -> Result<bool> {
+    async fn is_moved(&mut self, fault: &Fault) -> Result<bool> {
         let folder = self.folder.clone();
+        let name = self.name.clone().unwrap_or_default();
         let mut ftp = folder.link.living(&self.cx).await?;
-        if folder.file(&mut ftp, name).await?.is_some() {
+        if folder.file(&mut ftp, &name).await?.is_some() {
             return Ok(false);
         }
         match folder.file(&mut ftp, &self.key).await? {
@@ -143,7 +185,8 @@ impl Half {
         }
         match ftp.rename(from, &to).await {
             Err(fault) if there.is_some() && fault.may_be_absent() && ftp.look(from).await?.is_some() => {
-                swap(ftp, from, &to).await?;
+                let aside = format!("{AREA}/{}", half_name(ASIDE, &self.key));
+                swap(ftp, from, &to, &self.folder.path(&aside)).await?;
             }
             result => result?,
         }
@@ -153,62 +196,15 @@ impl Half {
 
 /// For a server whose rename replaces nothing: the old object goes out of the way and, if the new one can't come in its place,
 /// back. For a moment there is neither; with such a server there is no other way.
-async fn swap(ftp: &mut Session, from: &str, to: &str) -> Result<(), Fault> {
-    let aside = format!("{from}+old");
-    ftp.rename(to, &aside).await?;
+async fn swap(ftp: &mut Session, from: &str, to: &str, aside: &str) -> Result<(), Fault> {
+    ftp.rename(to, aside).await?;
     if let Err(fault) = ftp.rename(from, to).await {
-        let _ = ftp.rename(&aside, to).await;
+        let _ = ftp.rename(aside, to).await;
         return Err(fault);
     }
     // What stays of it is a half upload like any other: told, and removed by the next run.
-    let _ = ftp.remove(&aside).await;
+    let _ = ftp.remove(aside).await;
     Ok(())
-}
-
-/// Begins the file, and what is above it as far as it's missing. Its name below the root.
-async fn create(folder: &Folder, cx: &Context, key: &str, run: &str) -> Result<(String, Sending)> {
-    let mut last = None;
-    for _ in 0..ATTEMPTS {
-        let name = format!("{AREA}/{}", half_name(run, key));
-        let mut ftp = folder.link.lease(cx).await?;
-        match folder.look(&mut ftp, AREA).await?.map(|area| area.kind) {
-            Some(Kind::Folder) => {}
-            Some(_) => {
-                let shown = folder.shown(AREA);
-                return Err(Error::new(ErrorKind::AlreadyExists, format!("`{shown}` isn't a folder")));
-            }
-            None => {
-                folder.make_root(&mut ftp).await?;
-                folder.make_one(&mut ftp, AREA).await?;
-            }
-        }
-        match Sending::begin(folder, ftp, &name).await {
-            Ok(sending) => return Ok((name, sending)),
-            // The one who was last in the area took it away.
-            Err(fault) if fault.may_be_absent() => {
-                let mut ftp = folder.link.lease(cx).await?;
-                if folder.look(&mut ftp, AREA).await?.is_some() && last.as_ref() == Some(&fault) {
-                    let error = folder.failed("create", key, &fault);
-                    remove_area(folder, &mut ftp).await;
-                    return Err(error);
-                }
-                last = Some(fault);
-            }
-            Err(fault) => {
-                let error = folder.failed("create", key, &fault);
-                if let Ok(mut ftp) = folder.link.lease(cx).await {
-                    remove_area(folder, &mut ftp).await;
-                }
-                return Err(error);
-            }
-        }
-    }
-    Err(Error::failed(format!("`{}` is removed again and again", folder.shown(AREA))))
-}
-
-/// Removes the area if nobody uses it.
-pub async fn remove_area(folder: &Folder, ftp: &mut Session) {
-    let _ = ftp.rmdir(&folder.path(AREA)).await;
 }
 
 impl Write for Half {
@@ -239,28 +235,7 @@ impl Upload for Half {
 
     fn publish(mut self: Box<Self>) -> Result<Stored> {
         let (folder, cx) = (self.folder.clone(), self.cx.clone());
-        let mut broken = 0;
-        folder.link.run(&cx, async {
-            for _ in 0..ATTEMPTS {
-                // Nothing is under way: a connection that broke since is made anew.
-                let mut ftp = folder.link.living(&cx).await?;
-                match self.place(&mut ftp).await {
-                    Ok(true) => return Ok(()),
-                    Ok(false) => {}
-                    // It broke between two questions: nothing was renamed.
-                    Err(error)
-                        if error.kind == ErrorKind::Unavailable && !ftp.is_clean() && broken < RENAMES =>
-                    {
-                        broken += 1;
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            Err(Error::failed(format!(
-                "the folder of `{}` is removed again and again",
-                folder.shown(&self.key)
-            )))
-        })?;
+        folder.link.run(&cx, self.published())?;
         Ok(Stored { size_bytes: self.sending.size_bytes(), ..Stored::default() })
     }
 }

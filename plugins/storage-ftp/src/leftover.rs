@@ -2,8 +2,8 @@
 
 use windlass_plugin_api::{Context, Error, ErrorKind, Leftover, Result};
 
+use crate::area::remove_area;
 use crate::folder::Folder;
-use crate::half::remove_area;
 use crate::key::{AREA, is_below, read_half_name};
 use crate::list::names;
 use crate::protocol::{Kind, Session};

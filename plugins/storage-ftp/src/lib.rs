@@ -8,6 +8,7 @@
 //! them; `folder`, `half`, `sending`, `object` and `list` are the storage.
 
 mod address;
+mod area;
 mod by_hand;
 mod check;
 mod connect;

@@ -6,10 +6,11 @@ mod double;
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use serde_json::json;
 use windlass_plugin_api::{CreateOptions, Error, ErrorKind, ListOptions, Storage};
 use windlass_testkit::noise::noise;
 
-use common::{begun, cx, finished, get, keys, made, put, refused};
+use common::{begun, cx, finished, get, keys, made, put, refused, with};
 use double::{Double, Said};
 
 /// Says `said` the first time that `is` holds.
@@ -24,7 +25,7 @@ fn once(
 #[test]
 fn a_rename_whose_answer_is_lost_has_published_the_object() {
     let server = Double::start(once(|line| line.starts_with("RNTO"), || Said::DoneAndLost));
-    let storage = made(server.options());
+    let storage = made(with(server.options(), json!({ "connections": 1 })));
     put(&storage, "a/b").unwrap();
     assert_eq!(get(&storage, "a/b").unwrap(), "bytes");
     assert_eq!(server.held().files.len(), 1);
@@ -34,9 +35,18 @@ fn a_rename_whose_answer_is_lost_has_published_the_object() {
 #[test]
 fn a_rename_that_was_never_done_is_done_over_another_connection() {
     let server = Double::start(once(|line| line.starts_with("RNTO"), || Said::Instead("")));
-    let storage = made(server.options());
+    let storage = made(with(server.options(), json!({ "connections": 1 })));
     put(&storage, "a/b").unwrap();
     assert_eq!(get(&storage, "a/b").unwrap(), "bytes");
+}
+
+#[test]
+fn a_server_that_breaks_off_at_each_rename_is_given_up_and_keeps_nothing() {
+    let server = Double::start(|line, _| line.starts_with("RNTO").then_some(Said::Instead("")));
+    let error = put(&made(server.options()), "a/b").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains("can't publish"), "{error}");
+    assert!(server.held().files.is_empty(), "{:?}", server.held().files.keys());
 }
 
 #[test]
@@ -72,7 +82,8 @@ fn a_server_whose_rename_replaces_nothing_has_the_old_object_moved_away_first() 
 fn an_object_that_can_not_be_replaced_stays() {
     // The new one is refused, over the old one and in its empty place; the old one may come back.
     let server = Double::start(move |line, held| {
-        let is_back = held.asked.iter().rev().nth(1).is_some_and(|before| before.ends_with("+old"));
+        let is_back =
+            held.asked.iter().rev().nth(1).is_some_and(|before| before.contains("windlass-replaced-"));
         let is_second = held.files.values().any(|bytes| bytes == b"other");
         (line == "RNTO /data/a" && is_second && !is_back).then_some(Said::Instead("550 not now"))
     });
