@@ -13,7 +13,7 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 18] = [
+const CONFIGS: [&str; 20] = [
     "azblob",
     "b2",
     "bucket",
@@ -21,11 +21,13 @@ const CONFIGS: [&str; 18] = [
     "etcd",
     "everything",
     "files",
+    "ftp",
     "gcs",
     "gdrive",
     "gently",
     "optional-storage",
     "postgres",
+    "published",
     "s3",
     "secrets",
     "sftp",
@@ -108,6 +110,8 @@ fn every_config_is_valid_on_the_machine_that_it_is_written_for() {
     for secret in ["b2-key", "drive-client", "drive-token"] {
         sandbox.write(&format!("run/secrets/{secret}"), "k");
     }
+    sandbox.write("run/secrets/nas-password", "p");
+    sandbox.write("run/secrets/web-password", "p");
     for config in CONFIGS {
         ok(&sandbox, config, &["check", "--offline"]);
     }
