@@ -13,11 +13,12 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 20] = [
+const CONFIGS: [&str; 21] = [
     "azblob",
     "b2",
     "bucket",
     "command",
+    "dropbox",
     "etcd",
     "everything",
     "files",
@@ -104,14 +105,17 @@ fn every_config_is_valid_on_the_machine_that_it_is_written_for() {
     let sandbox = examples();
     script(&sandbox, "srv/site/manage.py", "#!/bin/sh\n");
     script(&sandbox, "srv/ledger/dump", "#!/bin/sh\n");
-    sandbox.write("run/secrets/ledger-token", "t");
-    sandbox.write("run/secrets/ledger-key", "k");
-    sandbox.write("run/secrets/cloud-password", "p");
-    for secret in ["b2-key", "drive-client", "drive-token"] {
-        sandbox.write(&format!("run/secrets/{secret}"), "k");
+    let own = ["ledger-token", "ledger-key", "cloud-password"];
+    for secret in own.into_iter().chain([
+        "b2-key",
+        "drive-client",
+        "drive-token",
+        "dropbox-token",
+        "nas-password",
+        "web-password",
+    ]) {
+        sandbox.write(&format!("run/secrets/{secret}"), "s");
     }
-    sandbox.write("run/secrets/nas-password", "p");
-    sandbox.write("run/secrets/web-password", "p");
     for config in CONFIGS {
         ok(&sandbox, config, &["check", "--offline"]);
     }
