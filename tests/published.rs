@@ -61,6 +61,7 @@ fn the_example_config_restores_with_a_password_and_refuses_to_back_up() {
         vec!["backup", "--storage", "published"],
         vec!["backup", "--storage", "published", "--dry-run"],
         vec!["check", "--storage", "published"],
+        vec!["copy", "shop", "--from", "published", "--to", "published"],
     ] {
         let refused = there.run(&arguments).expect(2);
         assert!(
