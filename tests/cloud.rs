@@ -1,13 +1,13 @@
-//! Azure Blob Storage, Google Cloud Storage and WebDAV through the binary and the servers of `tests/servers`: a backup is
-//! stored where any tool finds it, listed, proved and restored; wrong credentials are told; what a killed run has left goes
-//! with the next one.
+//! Azure Blob Storage, Google Cloud Storage, Backblaze B2, Google Drive and WebDAV through the binary and the servers of
+//! `tests/servers`: a backup is stored where any tool finds it, listed, proved and restored; wrong credentials are told; what
+//! a killed run has left goes with the next one.
 
 mod common;
 
 use std::fs;
 
 use common::{Ran, Sandbox, database, rows, until};
-use windlass_test_servers::{Azurite, Dav, Double, FakeGcs, Said};
+use windlass_test_servers::{Azurite, B2Double, Dav, Double, DriveDouble, FakeGcs, Said};
 
 const PLACE: &str = "backups";
 
@@ -79,6 +79,49 @@ impl Service for Google {
     /// Nobody can list them.
     fn half_uploads(&self) -> usize {
         0
+    }
+}
+
+impl Service for B2Double {
+    fn storage(&self) -> String {
+        format!(
+            "plugin = \"b2\"\nbucket = \"{}\"\nprefix = \"acme\"\nendpoint = \"{}\"\nkey_id = \"{}\"\n\
+             application_key = {{ env = \"SECRET\" }}\npart_size = 5\n",
+            Self::BUCKET,
+            self.endpoint(),
+            Self::KEY_ID
+        )
+    }
+    fn secret(&self) -> String {
+        Self::KEY.to_owned()
+    }
+    fn object(&self, key: &str) -> Option<Vec<u8>> {
+        self.state().object(&format!("acme/{key}"))
+    }
+    fn half_uploads(&self) -> usize {
+        self.state().unfinished()
+    }
+}
+
+impl Service for DriveDouble {
+    fn storage(&self) -> String {
+        format!(
+            "plugin = \"gdrive\"\nfolder = \"Backups/acme\"\nendpoint = \"{}\"\nlogin_url = \"{}\"\nclient_id = \"{}\"\n\
+             client_secret = \"{}\"\nrefresh_token = {{ env = \"SECRET\" }}\npart_size = 4\n",
+            self.endpoint(),
+            self.token_url(),
+            Self::CLIENT_ID,
+            Self::CLIENT_SECRET
+        )
+    }
+    fn secret(&self) -> String {
+        Self::REFRESH_TOKEN.to_owned()
+    }
+    fn object(&self, key: &str) -> Option<Vec<u8>> {
+        self.state().object(key)
+    }
+    fn half_uploads(&self) -> usize {
+        self.state().open_sessions()
     }
 }
 
@@ -200,6 +243,16 @@ fn google_keeps_a_backup_and_gives_it_back() {
 }
 
 #[test]
+fn backblaze_keeps_a_backup_and_gives_it_back() {
+    there_and_back(&B2Double::start());
+}
+
+#[test]
+fn a_folder_in_google_drive_keeps_a_backup_and_gives_it_back() {
+    there_and_back(&DriveDouble::start());
+}
+
+#[test]
 fn a_webdav_folder_keeps_a_backup_and_gives_it_back() {
     there_and_back(&Folder(Dav::start()));
 }
@@ -208,11 +261,18 @@ fn a_webdav_folder_keeps_a_backup_and_gives_it_back() {
 fn wrong_credentials_are_told_at_once_with_what_to_do() {
     wrong(&Azure::start(), "aHVudGVyMi1pcy1ub3QtaXQtYXQtYWxsLXJlYWxseQ==", "account_key");
     wrong(&Folder(Dav::start()), "hunter2-is-not-it", "password");
+    wrong(&B2Double::start(), "hunter2-is-not-it", "application_key");
+    wrong(&DriveDouble::start(), "hunter2-is-not-it", "refresh token");
 }
 
 #[test]
 fn blocks_of_a_killed_run_go_with_the_next_one() {
     failed_and_killed(&Azure::start());
+}
+
+#[test]
+fn large_files_of_a_killed_run_go_with_the_next_one() {
+    failed_and_killed(&B2Double::start());
 }
 
 #[test]
@@ -241,6 +301,22 @@ fn a_storage_needs_no_config_but_a_url_and_the_environment() {
     assert!(Ran::of(list.output().unwrap()).expect(0).stdout.contains("\"snapshot\""));
 }
 
+#[test]
+fn a_bucket_of_backblaze_needs_no_config_but_a_url_and_the_environment() {
+    let (backblaze, sandbox) = (B2Double::start(), Sandbox::new());
+    drop(database(&sandbox.path("shop.db"), "delete", 10));
+    config(&sandbox, &backblaze, SHOP);
+    run(&sandbox, &backblaze.secret(), &["backup", "shop"]).expect(0);
+    let url = format!("b2:{}/acme?endpoint={}", B2Double::BUCKET, backblaze.endpoint());
+    let list = |json: &[&str], key: &str| {
+        let mut list = sandbox.command(&[json, &["list", "--all-hosts", "--storage", &url]].concat());
+        list.env("B2_APPLICATION_KEY_ID", B2Double::KEY_ID).env("B2_APPLICATION_KEY", key);
+        Ran::of(list.output().unwrap())
+    };
+    assert!(list(&["--json"], B2Double::KEY).expect(0).stdout.contains("\"snapshot\""));
+    list(&[], "").expect(1).says("B2_APPLICATION_KEY_ID");
+}
+
 /// The example `name` with what is there in place of what it names; `variable` is of the environment.
 fn example(name: &str, there: &[(&str, String)], variable: (&str, &str)) {
     let sandbox = Sandbox::new();
@@ -249,9 +325,18 @@ fn example(name: &str, there: &[(&str, String)], variable: (&str, &str)) {
     drop(common::database(&database, "delete", 100));
     let before = rows(&database);
     sandbox.write("secret", Dav::PASSWORD);
+    sandbox.write("b2-key", B2Double::KEY);
+    sandbox.write("drive-client", DriveDouble::CLIENT_SECRET);
+    sandbox.write("drive-token", DriveDouble::REFRESH_TOKEN);
     let path = common::repo().join("examples/pipelines").join(name).with_extension("toml");
     let mut text = fs::read_to_string(path).unwrap();
-    let files = [("/srv/shop", "srv/shop".to_owned()), ("/run/secrets/cloud-password", "secret".to_owned())];
+    let files = [
+        ("/srv/shop", "srv/shop".to_owned()),
+        ("/run/secrets/cloud-password", "secret".to_owned()),
+        ("/run/secrets/b2-key", "b2-key".to_owned()),
+        ("/run/secrets/drive-client", "drive-client".to_owned()),
+        ("/run/secrets/drive-token", "drive-token".to_owned()),
+    ];
     for (old, new) in files.iter().chain(there) {
         assert!(text.contains(old) || old.starts_with('/'), "`{old}` isn't in {name}");
         text = text.replace(old, new);
@@ -281,6 +366,16 @@ fn the_examples_are_backed_up_listed_and_restored() {
         ("\"me\"", format!("\"{}\"", Dav::USER)),
     ];
     example("webdav", &there, ("NOBODY", ""));
+    let backblaze = B2Double::start();
+    let there = ("delete = \"hide\"", format!("delete = \"hide\"\nendpoint = \"{}\"", backblaze.endpoint()));
+    example("b2", &[there], ("NOBODY", ""));
+    let drive = DriveDouble::start();
+    let folder = format!(
+        "folder = \"Backups/servers\"\nendpoint = \"{}\"\nlogin_url = \"{}\"",
+        drive.endpoint(),
+        drive.token_url()
+    );
+    example("gdrive", &[("folder = \"Backups/servers\"", folder)], ("NOBODY", ""));
 }
 
 #[test]

@@ -13,18 +13,23 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 17] = [
+const CONFIGS: [&str; 22] = [
     "azblob",
+    "b2",
+    "bucket",
     "command",
     "dropbox",
     "etcd",
     "everything",
     "files",
+    "ftp",
     "gcs",
+    "gdrive",
     "gently",
     "onedrive",
     "optional-storage",
     "postgres",
+    "published",
     "s3",
     "secrets",
     "sftp",
@@ -101,11 +106,18 @@ fn every_config_is_valid_on_the_machine_that_it_is_written_for() {
     let sandbox = examples();
     script(&sandbox, "srv/site/manage.py", "#!/bin/sh\n");
     script(&sandbox, "srv/ledger/dump", "#!/bin/sh\n");
-    sandbox.write("run/secrets/ledger-token", "t");
-    sandbox.write("run/secrets/ledger-key", "k");
-    sandbox.write("run/secrets/cloud-password", "p");
-    sandbox.write("run/secrets/dropbox-token", "t");
-    sandbox.write("run/secrets/onedrive-token", "t");
+    let own = ["ledger-token", "ledger-key", "cloud-password"];
+    for secret in own.into_iter().chain([
+        "b2-key",
+        "drive-client",
+        "drive-token",
+        "dropbox-token",
+        "nas-password",
+        "onedrive-token",
+        "web-password",
+    ]) {
+        sandbox.write(&format!("run/secrets/{secret}"), "s");
+    }
     for config in CONFIGS {
         ok(&sandbox, config, &["check", "--offline"]);
     }

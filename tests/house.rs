@@ -9,7 +9,7 @@ const UNSAFE_ROOMS: [&str; 4] =
     ["plugin-api/src/ffi/", "host/src/plugins/load.rs", "host/src/run/ioprio.rs", "plugin-api/tool/src/sys"];
 
 /// Names of plugins that are also words of the engine: these are told from others only as a whole string.
-const COMMON_WORDS: [&str; 4] = ["age", "command", "files", "fs"];
+const COMMON_WORDS: [&str; 5] = ["age", "command", "files", "fs", "objects"];
 
 /// What plugin authors' crates get along with the api, all of it.
 const API_DEPENDENCIES: [&str; 6] = ["abi_stable", "log", "schemars", "serde", "serde_json", "tracing-core"];

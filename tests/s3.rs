@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use common::{Ran, Sandbox, database, rows, until};
@@ -285,4 +285,24 @@ fn memory_stays_below_96_mib_whatever_the_size() {
         let peak = peak(&sandbox, arguments);
         assert!(peak < 96 * 1024, "{arguments:?} took {peak} KiB");
     }
+}
+
+#[test]
+fn the_suite_passes_on_a_bucket_in_use_and_leaves_it_as_it_was() {
+    let (server, sandbox) = (server(), Sandbox::new());
+    server.put(BUCKET, "acme/web1/kept", b"kept");
+    sandbox.config(&storage(&server, "s3", ""));
+    let ran = run(&sandbox, Seaweed::ADMIN, &["plugins", "test", "storage", "s3"]).expect(0);
+    assert!(ran.stdout.contains("ok   s3: pages add up to the whole"), "{}", ran.stdout);
+    assert_eq!(server.object(BUCKET, "acme/web1/kept").unwrap(), b"kept");
+    assert_eq!(server.half_uploads(BUCKET), 0);
+    // What else is there would be in a backup of it.
+    let left = "[source.left]\nplugin = \"objects\"\nstorage = \"s3\"\n[storage.nas]\nplugin = \"fs\"\nroot = \"nas\"\n\
+                create_root = true\n[pipeline.left]\nsource = \"left\"\nstorage = [\"nas\"]\n";
+    sandbox.config(&(storage(&server, "s3", "") + left));
+    run(&sandbox, Seaweed::ADMIN, &["backup", "left"]).expect(0);
+    run(&sandbox, Seaweed::ADMIN, &["restore", "left", "--output", "left.tar"]).expect(0);
+    let members =
+        Command::new("tar").args(["-tf", "left.tar"]).current_dir(sandbox.path("")).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&members.stdout), "web1/kept\n");
 }

@@ -118,6 +118,9 @@ pub struct Object {
     pub size_bytes: u64,
     /// Last change, seconds since 1970 UTC, if known.
     pub modified: Option<i64>,
+    /// What is another one whenever the bytes are others (ETag, generation), if the storage has such a thing and tells it in
+    /// this call.
+    pub version: Option<String>,
     /// What a newer side adds.
     #[serde(flatten)]
     pub extra: Map<String, Value>,

@@ -46,10 +46,11 @@ class Bench:
         self.pipelines: dict[str, str] = {}
         self.environment = {"BENCH_STORAGE": str(self.out / "django"), "PYTHONPATH": str(Path(__file__).parent)}
 
-    def pipeline(self, name: str, source: dict, filters: list | None = None) -> None:
-        """Adds a pipeline with a source and a storage of its own."""
-        text = f"[source.{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in source.items())
-        text += f"[storage.{name}]\nplugin = \"fs\"\nroot = {json.dumps(str(self.out / name))}\n"
+    def pipeline(self, name: str, source: dict, filters: list | None = None, storage: dict | None = None) -> None:
+        """Adds a pipeline with a source and a storage of its own: a folder, unless `storage` says something else."""
+        options = lambda values: "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+        storage = storage or {"plugin": "fs", "root": str(self.out / name)}
+        text = f"[source.{name}]\n{options(source)}[storage.{name}]\n{options(storage)}"
         inline = ", ".join(
             "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in one.items()) + " }" for one in filters or []
         )

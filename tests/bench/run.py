@@ -15,6 +15,7 @@ from filter_rows import filter_rows
 from measure import in_turn, middle
 from rows import Bench, rows
 from server_rows import server_rows
+from storage_rows import storage_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,7 +50,8 @@ def main() -> None:
     is_wanted = lambda name: not wanted or any(part in name for part in wanted)
     has_wanted = lambda group: not wanted or any(part in group or group in part for part in wanted)
     results = []
-    for row in itertools.chain(rows(bench), filter_rows(bench, has_wanted), server_rows(bench, has_wanted)):
+    groups = [rows(bench), filter_rows(bench, has_wanted), server_rows(bench, has_wanted), storage_rows(bench, has_wanted)]
+    for row in itertools.chain.from_iterable(groups):
         if not is_wanted(row.name):
             continue
         result = in_turn(row.ours, row.theirs, max(1, options.times // row.slow), options.quiet)

@@ -1,4 +1,4 @@
-//! Runs one database server for the benchmarks until its standard input ends: `serve postgres|mariadb|redis`.
+//! Runs one server for the benchmarks until its standard input ends: `serve postgres|mariadb|redis|s3`.
 //!
 //! Prints where the server is as lines of `name=value`, and an empty line when it answers. It is one of the tests'
 //! servers with more memory; what is put into it and asked of it is up to the caller.
@@ -7,7 +7,7 @@
 
 use std::io::{self, Read};
 
-use windlass_test_servers::{MariaDb, Postgres, Redis};
+use windlass_test_servers::{MariaDb, Postgres, Redis, Seaweed};
 
 /// The version whose programs Debian has.
 const POSTGRES: u32 = 15;
@@ -45,7 +45,18 @@ fn main() {
             let server = Redis::start_with(&["--repl-diskless-sync-delay", "0"]);
             tell(&[("host", server.host()), ("port", &server.port().to_string())]);
         }
-        _ => panic!("usage: serve postgres|mariadb|redis"),
+        "s3" => {
+            let server = Seaweed::start();
+            server.make_bucket("bench");
+            tell(&[
+                ("host", "127.0.0.1"),
+                ("port", &server.port().to_string()),
+                ("user", Seaweed::ADMIN.id),
+                ("password", Seaweed::ADMIN.secret),
+                ("filer", &server.filer_port().to_string()),
+            ]);
+        }
+        _ => panic!("usage: serve postgres|mariadb|redis|s3"),
     }
 }
 

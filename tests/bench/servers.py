@@ -1,4 +1,4 @@
-"""Starts a database server for the benchmarks and fills it with the rows of the SQLite database.
+"""Starts a server for the benchmarks and fills a database server it with the rows of the SQLite database.
 
 Where a server comes from stands in serve.rs; what is done with it, in server_rows.py.
 """
@@ -42,6 +42,7 @@ class Server:
         self.host, self.port = facts["host"], facts["port"]
         self.user, self.password = facts.get("user", ""), facts.get("password", "")
         self.bin = facts.get("bin", "")
+        self.facts = facts
 
     def postgres_program(self, name: str) -> list[str]:
         return [f"{self.bin}/{name}", "-h", self.host, "-p", self.port, "-U", self.user, "-w"]

@@ -55,7 +55,7 @@ impl Workshop {
         let dirs = search_dirs(&[], &|_| None, &[], &PathBuf::from(binary()));
         let filters = filters::all(&place.join("keys"));
         let said = Arc::<Said>::default();
-        let engine = Engine {
+        let engine = Arc::new_cyclic(|me| Engine {
             registry: Arc::new(Registry::new(dirs, Arc::new(Silent), 0)),
             secrets: Arc::new(Secrets::new(Environment::of_process())),
             decode: decode_options(&filters),
@@ -64,8 +64,10 @@ impl Workshop {
             limiters: Limiters::default(),
             cancel: Cancel::new(),
             report: said.clone(),
-        };
-        Self { engine: Arc::new(engine), filters, said }
+            storages: Box::new(|name| Err(Failure::not_found(format!("no storage `{name}` here")))),
+            me: me.clone(),
+        });
+        Self { engine, filters, said }
     }
 
     /// A plugin with these options.

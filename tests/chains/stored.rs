@@ -83,7 +83,7 @@ impl Shop {
 impl Snapshot<'_> {
     fn found(&self) -> Found {
         let catalog = Catalog::new(self.shop.storage.storage.as_ref(), &self.shop.cx);
-        Found { key: self.key.clone(), manifest: catalog.manifest(&self.key) }
+        Found { key: self.key.clone(), manifest: catalog.manifest(&self.key), is_recalled: false }
     }
 
     /// How a verify ends, and what it names as damaged.

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     fn shelf(manifest: &Manifest) -> Shelf {
-        let found = Found { key: manifest.key(), manifest: Ok(manifest.clone()) };
+        let found = Found { key: manifest.key(), manifest: Ok(manifest.clone()), is_recalled: false };
         let objects = manifest.objects().into_iter().map(|(key, bytes, _)| (key, bytes)).collect();
         Shelf { found: vec![found], objects }
     }

@@ -6,8 +6,10 @@ use std::io::Read;
 use jiff::Timestamp;
 use windlass_plugin_api::{Context, During, Error, ErrorKind, ListOptions, Object, Result, Storage};
 
+use super::abreast::abreast;
 use super::level::Shelf;
 use super::manifest::{MAX_BYTES, Manifest};
+use super::recall::{self, Recall};
 use super::reference::{Reference, When};
 use super::snapshot::{MANIFEST, SnapshotId, SnapshotKey, is_host_label, is_pipeline_name, pipeline_prefix};
 use crate::exit::{Failure, Outcome};
@@ -17,6 +19,7 @@ use crate::exit::{Failure, Outcome};
 pub struct Catalog<'a> {
     storage: &'a dyn Storage,
     cx: &'a Context,
+    recall: Option<&'a Recall>,
 }
 
 /// A snapshot as it was found: with its manifest, or with the reason why that can't be read.
@@ -26,6 +29,8 @@ pub struct Found {
     pub key: SnapshotKey,
     /// The manifest, or what is wrong with it.
     pub manifest: Result<Manifest>,
+    /// It was read earlier, and the storage's listing says that it is the same.
+    pub is_recalled: bool,
 }
 
 impl Found {
@@ -38,7 +43,13 @@ impl Found {
 impl<'a> Catalog<'a> {
     /// The catalog of `storage`.
     pub fn new(storage: &'a dyn Storage, cx: &'a Context) -> Self {
-        Self { storage, cx }
+        Self { storage, cx, recall: None }
+    }
+
+    /// Manifests that were read before need not be read again to be shown.
+    #[must_use]
+    pub fn with(self, recall: Option<&'a Recall>) -> Self {
+        Self { recall, ..self }
     }
 
     /// The hosts that have snapshots here.
@@ -86,21 +97,62 @@ impl<'a> Catalog<'a> {
 
     /// The snapshots among the `folders` of a pipeline.
     fn found(&self, host: &str, pipeline: &str, folders: &[String]) -> Result<Vec<Found>> {
-        let mut found = Vec::new();
-        for folder in folders {
-            let Ok(id) = folder.parse::<SnapshotId>() else { continue };
+        let ids = folders.iter().filter_map(|folder| folder.parse::<SnapshotId>().ok());
+        let key = |id| SnapshotKey { host: host.to_owned(), pipeline: pipeline.to_owned(), id };
+        let mut keys: Vec<SnapshotKey> = ids.map(key).collect();
+        let recall = self.recall.filter(|_| keys.len() >= recall::WORTH);
+        let recalled = match recall {
+            Some(recall) => Some(recall.open(host, pipeline, self.manifests(host, pipeline, &keys)?)),
+            None => None,
+        };
+        if let Some(recalled) = &recalled {
+            keys.retain(|key| recalled.is_there(key));
+        }
+        let read = abreast(&keys, |key| {
             self.cx.go_on()?;
-            let key = SnapshotKey { host: host.to_owned(), pipeline: pipeline.to_owned(), id };
-            match self.manifest(&key) {
-                Err(error) if error.kind == ErrorKind::NotFound => {}
-                Err(error) if error.kind != ErrorKind::Damaged && error.kind != ErrorKind::Unsupported => {
-                    return Err(error);
-                }
-                manifest => found.push(Found { key, manifest }),
+            if let Some(manifest) = recalled.as_ref().and_then(|recalled| recalled.manifest(key)) {
+                return Ok((Some(Ok(manifest)), None));
             }
+            match self.manifest_bytes(key) {
+                Ok((manifest, bytes)) => Ok((Some(Ok(manifest)), Some(bytes))),
+                Err(error) if error.kind == ErrorKind::NotFound => Ok((None, Some(Vec::new()))),
+                Err(error) if matches!(error.kind, ErrorKind::Damaged | ErrorKind::Unsupported) => {
+                    Ok((Some(Err(error)), Some(Vec::new())))
+                }
+                Err(error) => Err(error),
+            }
+        })?;
+        let (mut found, mut news) = (Vec::new(), Vec::new());
+        for (key, (manifest, bytes)) in keys.into_iter().zip(read) {
+            let is_recalled = bytes.is_none();
+            if let (Some(bytes), Some(Ok(_))) = (bytes, &manifest) {
+                news.push((key.clone(), bytes));
+            }
+            found.extend(manifest.map(|manifest| Found { key, manifest, is_recalled }));
+        }
+        if let Some(Err(error)) = recalled.map(|recalled| recalled.keep(news)) {
+            tracing::debug!(%error, "what was read isn't remembered");
         }
         found.sort_by(|a, b| a.order().cmp(&b.order()));
         Ok(found)
+    }
+
+    /// The objects that are the manifests of these snapshots, as listings tell them.
+    fn manifests(&self, host: &str, pipeline: &str, keys: &[SnapshotKey]) -> Result<Vec<Object>> {
+        let place = pipeline_prefix(host, pipeline);
+        let ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
+        let pages = abreast(&recall::prefixes(&ids), |prefix| {
+            let mut manifests = Vec::new();
+            self.entries(&format!("{place}{prefix}"), None, |entry| {
+                let rest = entry.key.strip_prefix(&place).and_then(|rest| rest.split_once('/'));
+                // An item of an `each` lies deeper.
+                if rest.is_some_and(|(_, name)| name == MANIFEST) {
+                    manifests.push(entry);
+                }
+            })?;
+            Ok(manifests)
+        })?;
+        Ok(pages.into_iter().flatten().collect())
     }
 
     /// The snapshot with the latest id, if there is any: at most one.
@@ -110,7 +162,7 @@ impl<'a> Catalog<'a> {
             let key = SnapshotKey { host: host.to_owned(), pipeline: pipeline.to_owned(), id };
             match self.manifest(&key) {
                 Err(error) if error.kind == ErrorKind::NotFound => {}
-                manifest => return Ok(vec![Found { key, manifest }]),
+                manifest => return Ok(vec![Found { key, manifest, is_recalled: false }]),
             }
         }
         Ok(Vec::new())
@@ -162,15 +214,23 @@ impl<'a> Catalog<'a> {
     /// The snapshot that `reference` names, on `host` unless it names another.
     pub fn resolve(&self, reference: &Reference, host: &str) -> Outcome<Manifest> {
         let host = reference.host.as_deref().unwrap_or(host);
-        let found = self.snapshots(host, &reference.pipeline)?;
+        let pipeline = &reference.pipeline;
+        let mut folders = self.folders(&pipeline_prefix(host, pipeline))?;
+        if let When::Id(prefix) = &reference.when {
+            let wanted = prefix.to_ascii_lowercase();
+            folders.retain(|folder| folder.to_ascii_lowercase().starts_with(&wanted));
+        }
+        let found = self.found(host, pipeline, &folders)?;
         let chosen = match &reference.when {
             When::Newest => found.last(),
             When::Id(prefix) => only_one(&found, prefix)?,
             When::At(time) => found.iter().rfind(|snapshot| started(snapshot) <= *time),
         };
         match chosen {
+            // What is recalled chooses; what is used is what the storage has.
+            Some(found) if found.is_recalled => Ok(self.manifest(&found.key)?),
             Some(found) => Ok(found.manifest.clone()?),
-            None => Err(self.nothing(reference, host, &found)),
+            None => Err(self.nothing(reference, host, &self.snapshots(host, pipeline)?)),
         }
     }
 

@@ -325,6 +325,22 @@ pub enum PluginsCommand {
     },
     /// Print the folders that are searched, first match first
     Path,
+    /// Run the conformance suite on a storage of yours; what it stores there it removes
+    Test {
+        /// What is tested
+        #[arg(value_enum)]
+        kind: Testable,
+        /// A storage of the config, or its URL
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+/// What `plugins test` can test.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Testable {
+    /// A storage
+    Storage,
 }
 
 /// Arguments of `config`.

@@ -9,6 +9,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::backup::{backup, dry_run};
 use crate::pipeline::each::expand;
 use crate::pipeline::plan::{Engine, Plan};
+use crate::pipeline::sense;
 use crate::report::{Event, error_event};
 
 /// Backs up each pipeline; one that fails doesn't stop the others.
@@ -24,6 +25,7 @@ pub fn run(session: &Session, arguments: &Backup) -> Outcome<Exit> {
             .hint("Write a config with `windlass init URL`, or name a source URL and `--storage`."));
     }
     for plan in &mut plans {
+        sense::can_be_stored(&plan.pipeline, &plan.storages)?;
         plan.tags.extend(arguments.tags.iter().cloned());
         plan.wait_lock = arguments.wait_lock.unwrap_or_default();
     }

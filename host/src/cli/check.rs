@@ -5,6 +5,7 @@ use super::session::Session;
 use crate::config::Selection;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::check::check;
+use crate::pipeline::sense;
 use crate::report::{Checked, Event};
 
 /// Tests the setup of the pipelines that are named, or of everything.
@@ -17,6 +18,7 @@ pub fn run(session: &Session, arguments: &Check) -> Outcome<Exit> {
         }
     }
     let plans = session.plans(&arguments.pipelines, &arguments.adhoc)?;
+    plans.iter().try_for_each(|plan| sense::can_be_stored(&plan.pipeline, &plan.storages))?;
     if let Some(path) = &session.config.path {
         let what = format!("config {}", path.display());
         session.report.event(&Event::Checked(Checked { what, ok: true, details: Vec::new() }));

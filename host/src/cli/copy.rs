@@ -5,6 +5,7 @@ use super::session::Session;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::copy::{Request, copy, lock};
 use crate::pipeline::outputs::OpenStorage;
+use crate::pipeline::sense;
 use crate::report::Event;
 
 /// Copies one snapshot.
@@ -12,6 +13,7 @@ pub fn run(session: &Session, arguments: &Copy) -> Outcome<Exit> {
     let engine = session.engine()?;
     let held = session.resolve(&engine, &arguments.snapshot, Some(&arguments.from))?.held(session);
     let to = session.where_to_look(Some(&arguments.to), None)?.remove(0);
+    sense::can_be_stored(&held.manifest.pipeline, std::slice::from_ref(&to))?;
     let to = engine.open_storage(&to, &session.context(&engine))?;
     if held.copies.iter().any(|open| open.identity == to.identity) {
         return Err(Failure::usage("`--from` and `--to` are the same storage"));

@@ -24,7 +24,7 @@ pub fn list(session: &Session, arguments: &List) -> Outcome<Exit> {
     let (mut all, mut exit) = (Merged::default(), Exit::Ok);
     for chosen in session.where_to_look(arguments.storage.as_deref(), pipeline)? {
         let read = |open: &OpenStorage| {
-            everything(open, &cx, wanted.as_ref(), &engine.host, arguments.all_hosts)
+            everything(&engine, open, &cx, wanted.as_ref(), arguments.all_hosts)
                 .map_err(|error| Failure::from(error).at(open.stage.clone()))
         };
         match engine.open_storage(&chosen, &cx).and_then(|open| read(&open)) {
@@ -59,17 +59,18 @@ fn wanted_in(session: &Session, engine: &Engine, key: &SnapshotKey, asked: Optio
 }
 
 fn everything(
+    engine: &Engine,
     open: &OpenStorage,
     cx: &Context,
     wanted: Option<&Reference>,
-    host: &str,
     all_hosts: bool,
 ) -> windlass_plugin_api::Result<Vec<Found>> {
-    let catalog = Catalog::new(open.storage.as_ref(), cx);
+    let recall = engine.recall(open);
+    let catalog = Catalog::new(open.storage.as_ref(), cx).with(recall.as_ref());
     let hosts = match wanted.and_then(|reference| reference.host.clone()) {
         Some(host) => vec![host],
         None if all_hosts => catalog.hosts()?,
-        None => vec![host.to_owned()],
+        None => vec![engine.host.clone()],
     };
     let mut all = Vec::new();
     for host in hosts {

@@ -18,6 +18,7 @@ mod plugins;
 mod reconcile;
 mod restore;
 mod session;
+mod trial;
 mod verify;
 
 use std::ffi::OsString;

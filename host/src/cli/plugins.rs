@@ -1,15 +1,18 @@
 //! `windlass plugins`.
+//!
+//! The suite of `plugins test` is in [`trial`](super::trial).
 
 use windlass_plugin_api::{Kind, PluginInfo};
 
-use super::args::{Plugins, PluginsCommand};
+use super::args::{Plugins, PluginsCommand, Testable};
 use super::session::Session;
+use super::trial;
 use crate::config::Known;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::plugins::Listed;
 use crate::report::{Event, PluginRow};
 
-/// Looks at the plugins; loads none.
+/// Looks at the plugins; loads none but to test it.
 pub fn run(session: &Session, arguments: &Plugins) -> Outcome<Exit> {
     match &arguments.command {
         PluginsCommand::List => Ok(list(session)),
@@ -20,6 +23,7 @@ pub fn run(session: &Session, arguments: &Plugins) -> Outcome<Exit> {
             session.report.event(&Event::Text { text: lines.collect() });
             Ok(Exit::Ok)
         }
+        PluginsCommand::Test { kind: Testable::Storage, name } => trial::storage(session, name),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the commands share: the config, the plugins, and the way from names and URLs to plans.
 
+mod chosen;
 mod keys;
 mod look;
 
@@ -84,16 +85,18 @@ impl Session {
 
     /// The engine of a command that decodes, with further `keys`.
     pub fn engine_with(&self, keys: Keys) -> Outcome<Arc<Engine>> {
-        let decode = self.decode_options(keys)?;
-        Ok(Arc::new(Engine {
+        let (decode, host) = (self.decode_options(keys)?, self.host()?);
+        Ok(Arc::new_cyclic(|me| Engine {
             registry: self.registry.clone(),
             secrets: self.secrets.clone(),
             decode,
-            host: self.host()?,
+            host,
             state: LazyState::new(self.global.state_dir.clone()),
             limiters: Limiters::default(),
             cancel: self.cancel.clone(),
             report: self.report.clone(),
+            storages: self.named_storages(),
+            me: me.clone(),
         }))
     }
 
@@ -126,21 +129,12 @@ impl Session {
 
     /// A plugin with its resolved options.
     pub fn choose(&self, kind: Kind, entry: &Entry, name: &str) -> Outcome<Chosen> {
-        let known: &dyn Known = self.registry.as_ref();
-        let options: Value = self.config.resolve(entry, known, &self.secrets, &entry.key)?;
-        let info = self
-            .registry
-            .info(kind, &entry.plugin.value)
-            .map_err(|error| Failure::new(Exit::Usage, error))?;
-        let limit = self.config.limit(entry, known);
-        Ok(Chosen { name: name.to_owned(), info, options, limit })
+        chosen::choose((&self.config, &self.registry, &self.secrets), kind, entry, name)
     }
 
     /// The source or storage of that name or URL.
     pub fn named(&self, kind: Kind, name: &Located<String>, key: &str) -> Outcome<Chosen> {
-        self.secrets.hide_url(name);
-        let entry = self.config.entry(kind, name, key, self.registry.as_ref())?;
-        self.choose(kind, &entry, &redact_url(name))
+        chosen::named((&self.config, &self.registry, &self.secrets), kind, name, key)
     }
 
     /// The plan of each of `names` (pipelines, or source URLs), all of the config's if there is none.

@@ -70,7 +70,7 @@ fn every_copy(engine: &Engine, resolved: Resolved, depth: Depth) -> Outcome<Exit
         // What one storage lacks is told by `list`; there is nothing to prove.
         let is_there = copy.manifest.as_ref().map_or_else(|error| error.kind == ErrorKind::Damaged, |_| true);
         if is_there {
-            let found = Found { key: manifest.key(), manifest: copy.manifest };
+            let found = Found { key: manifest.key(), manifest: copy.manifest, is_recalled: false };
             exit = exit.and(verify(engine, &copy.open, &found, depth)?);
         }
     }

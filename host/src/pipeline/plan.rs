@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ use super::chain::Stacked;
 use super::fan::Rules;
 use super::outputs::OpenStorage;
 use super::watch::Limits;
-use crate::catalog::{AppliedFilter, hex};
+use crate::catalog::{AppliedFilter, Recall, hex};
 use crate::config::{Each, Limit, Priority, Secrets};
 use crate::exit::{Exit, Failure, Outcome, Stage};
 use crate::plugins::Registry;
@@ -42,7 +42,14 @@ pub struct Engine {
     pub cancel: Arc<Cancel>,
     /// Where events go.
     pub report: Arc<dyn Report>,
+    /// What the config means by the name of a storage, for plugins that use one.
+    pub storages: NamedStorages,
+    /// Itself, for what outlives a call.
+    pub me: Weak<Engine>,
 }
+
+/// The storage of a name, with its options.
+pub type NamedStorages = Box<dyn Fn(&str) -> Outcome<Chosen> + Send + Sync>;
 
 /// The options with which a filter reads what was stored, whatever the pipelines say. Asked for when a stream needs them: a
 /// machine that only backs up has no keys.
@@ -150,10 +157,19 @@ impl Chosen {
 impl Engine {
     /// What plugins get in the run `run` that `cancel` ends.
     pub fn context(&self, run: &str, cancel: &Arc<Cancel>) -> Context {
+        let engine = self.me.clone();
+        let storage = move |name: &str, cx: &Context| {
+            let engine = engine.upgrade().ok_or_else(Error::cancelled)?;
+            let open = (engine.storages)(name).and_then(|chosen| engine.open_storage(&chosen, cx));
+            Ok(open
+                .map_err(|failure| failure.error.during(format!("can't use the storage `{name}`")))?
+                .storage)
+        };
         let services = HostServices {
             cancel: cancel.clone(),
             secrets: self.secrets.clone(),
             report: self.report.clone(),
+            storage: Box::new(storage),
             run: run.to_owned(),
         };
         services.context()
@@ -200,6 +216,13 @@ impl Engine {
             stage: chosen.stage(),
             identity: chosen.identity(),
         })
+    }
+
+    /// What this machine has read of a storage. Without a state folder nothing is remembered.
+    pub fn recall(&self, open: &OpenStorage) -> Option<Recall> {
+        let state =
+            self.state.get().inspect_err(|failure| tracing::debug!(%failure.error, "nothing is remembered"));
+        state.ok().map(|state| Recall::new(state, &open.identity))
     }
 
     /// Source and filters of a plan, running.

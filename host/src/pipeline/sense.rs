@@ -1,5 +1,5 @@
-//! What can be told of a chain of filters by their descriptions alone: an order that makes no sense, and a stored chain
-//! that lacks what its pipeline has today.
+//! What can be told of a plan by the descriptions of its plugins alone: an order of filters that makes no sense, a stored chain
+//! that lacks what its pipeline has today, a storage that nothing can be stored in.
 //!
 //! It loads no plugin and reads no stream; whether the bytes come back is [`super::check`]'s to prove.
 
@@ -28,6 +28,14 @@ pub fn order(filters: &[Chosen]) -> Vec<String> {
         }
     }
     told
+}
+
+/// Refuses to back up to what can only be read.
+pub fn can_be_stored(pipeline: &str, storages: &[Chosen]) -> Outcome<()> {
+    let Some(storage) = storages.iter().find(|storage| storage.info.read_only) else { return Ok(()) };
+    let what = format!("nothing can be stored in `{}`: it can only be read", storage.name);
+    let hint = "Back up to another storage; this one is for `list`, `verify` and `restore --storage`.";
+    Err(Failure::usage(what).hint(hint).in_pipeline(pipeline))
 }
 
 /// Refuses a snapshot of which a part isn't encrypted, though its pipeline encrypts today: whoever can write to the storage

@@ -1,8 +1,8 @@
 //! The host as a plugin sees it during a run.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use windlass_plugin_api::{Context, Error, ErrorKind, Progress, Result, Services, Storage};
+use windlass_plugin_api::{Context, Error, Progress, Result, Services, Storage};
 
 use super::cancel::Cancel;
 use crate::config::Secrets;
@@ -16,43 +16,55 @@ pub struct HostServices {
     pub secrets: Arc<Secrets>,
     /// Where progress goes.
     pub report: Arc<dyn Report>,
+    /// Where the storages are that plugins ask for by name.
+    pub storage: Box<OpensStorage>,
     /// The run's id.
     pub run: String,
 }
 
+/// Opens the storage of a name, with the context of who asks.
+pub type OpensStorage = dyn Fn(&str, &Context) -> Result<Arc<dyn Storage>> + Send + Sync;
+
 impl HostServices {
     /// The context over it.
     pub fn context(self) -> Context {
-        Context::new(Arc::new(self))
+        Context::new(Arc::new_cyclic(|me| Served { host: self, me: me.clone() }))
     }
 }
 
-impl Services for HostServices {
+/// Services that can make a context of themselves.
+struct Served {
+    host: HostServices,
+    me: Weak<Served>,
+}
+
+impl Services for Served {
     fn cancelled(&self) -> bool {
-        self.cancel.cancelled()
+        self.host.cancel.cancelled()
     }
 
     fn on_cancel(&self, callback: Box<dyn Fn() + Send + Sync>) -> u64 {
-        self.cancel.on_cancel(Arc::from(callback))
+        self.host.cancel.on_cancel(Arc::from(callback))
     }
 
     fn forget(&self, callback: u64) {
-        self.cancel.forget(callback);
+        self.host.cancel.forget(callback);
     }
 
     fn progress(&self, progress: &Progress) {
-        self.report.event(&Event::Progress { run: self.run.clone(), progress: progress.clone() });
+        self.host.report.event(&Event::Progress { run: self.host.run.clone(), progress: progress.clone() });
     }
 
     fn reveal(&self, name: &str) -> Result<String> {
-        self.secrets.reveal(name)
+        self.host.secrets.reveal(name)
     }
 
     fn storage(&self, name: &str) -> Result<Arc<dyn Storage>> {
-        Err(Error::new(ErrorKind::Unsupported, format!("no storage `{name}` is offered to plugins")))
+        let me = self.me.upgrade().ok_or_else(Error::cancelled)?;
+        (self.host.storage)(name, &Context::new(me))
     }
 
     fn run(&self) -> String {
-        self.run.clone()
+        self.host.run.clone()
     }
 }

@@ -1,4 +1,4 @@
-//! The local state folder: locks, records of runs under way, the last sequence numbers.
+//! The local state folder: locks, records of runs under way, the last sequence numbers, manifests that were read.
 //!
 //! It holds nothing that can't be lost: a lock is an OS lock that dies with its process, a record only lets the next run
 //! clean up sooner, and sequence numbers are also in the manifests.
@@ -64,6 +64,11 @@ impl StateDir {
         self.0.join("runs")
     }
 
+    /// The file of the manifests that were read of `name`.
+    pub fn manifests(&self, name: &str) -> PathBuf {
+        self.0.join("manifests").join(short_hash(name))
+    }
+
     /// The last sequence number that was used for `name`, if it is known here.
     pub fn sequence(&self, name: &str) -> Option<u64> {
         fs::read_to_string(self.sequence_file(name)).ok()?.trim().parse().ok()
@@ -81,7 +86,7 @@ impl StateDir {
 
 /// Makes the folder with what is below it, 0700, and proves that it is ours and writable.
 fn make(folder: &Path) -> io::Result<()> {
-    for sub in ["locks", "runs", "sequence"] {
+    for sub in ["locks", "manifests", "runs", "sequence"] {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join(sub))?;
     }
     // In the temporary folder anybody may have made a folder of this name before.
@@ -107,7 +112,8 @@ pub fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Puts a file in place of an older one, whole.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     OpenOptions::new()
         .write(true)

@@ -87,13 +87,12 @@ impl Tokens {
                     Some(newer) => newer.clone(),
                     None => self.reveal("refresh_token", refresh_token).await?,
                 };
-                let mut form = Serializer::new(String::new());
-                form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", &refresh_token);
-                form.append_pair("client_id", client_id);
-                if let Some(secret) = client_secret {
-                    form.append_pair("client_secret", &self.reveal("client_secret", secret).await?);
-                }
-                self.exchanged(token_url, form.finish(), held).await?
+                let client_secret = match client_secret {
+                    Some(secret) => Some(self.reveal("client_secret", secret).await?),
+                    None => None,
+                };
+                let form = form(client_id, client_secret.as_deref(), &refresh_token);
+                self.exchanged(token_url, form, held).await?
             }
         };
         held.token = Some(token.clone());
@@ -134,6 +133,17 @@ impl Tokens {
             value => Ok(value.to_owned()),
         }
     }
+}
+
+/// What is asked. The serializer isn't kept over a request: a task with it couldn't move between threads.
+fn form(client_id: &str, client_secret: Option<&str>, refresh_token: &str) -> String {
+    let mut form = Serializer::new(String::new());
+    form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", refresh_token);
+    form.append_pair("client_id", client_id);
+    if let Some(secret) = client_secret {
+        form.append_pair("client_secret", secret);
+    }
+    form.finish()
 }
 
 /// The service's words in such an answer are for developers and hold no token; its code decides what helps.

@@ -277,7 +277,8 @@ fn object(key: &str, held: &Held) -> Object {
         key: key.to_owned(),
         size_bytes: held.bytes.len() as u64,
         modified: Some(held.modified),
-        extra: [("version".to_owned(), held.version.into())].into_iter().collect(),
+        version: Some(held.version.to_string()),
+        ..Object::default()
     }
 }
 

@@ -63,7 +63,7 @@ impl Container {
 
     fn stored(answer: &windlass_object::Answer) -> Stored {
         let version = answer.header("x-ms-version-id").or_else(|| answer.header("etag"));
-        Stored { version: version.map(|version| version.trim_matches('"').to_owned()), ..Stored::default() }
+        Stored { version: version.map(unquoted), ..Stored::default() }
     }
 
     /// A key of the storage, of a name in the container. `None`: it lies outside of our prefix.
@@ -249,7 +249,8 @@ impl Service for Container {
         let size_bytes =
             answer.header("content-length").and_then(|length| length.parse().ok()).unwrap_or_default();
         let modified = answer.header("last-modified").and_then(seconds);
-        Ok(Some(Object { key: key.to_owned(), size_bytes, modified, ..Object::default() }))
+        let version = answer.header("etag").map(unquoted);
+        Ok(Some(Object { key: key.to_owned(), size_bytes, modified, version, ..Object::default() }))
     }
 
     async fn list(&self, what: &Listing<'_>) -> Result<Listed> {
@@ -272,7 +273,9 @@ impl Service for Container {
             if !is_folder && !is_discarded {
                 let modified = seconds(&blob.properties.last_modified);
                 let size_bytes = blob.properties.content_length;
-                entries.push(Object { key, size_bytes, modified, ..Object::default() });
+                // Quoted in some answers and not in others.
+                let version = Some(unquoted(&blob.properties.etag)).filter(|etag| !etag.is_empty());
+                entries.push(Object { key, size_bytes, modified, version, ..Object::default() });
             }
         }
         for folded in page.blobs.prefixes {
@@ -322,4 +325,8 @@ impl Service for Container {
 
 fn seconds(date: &str) -> Option<i64> {
     Timestamp::parse_rfc2822(date).ok().map(Timestamp::as_second)
+}
+
+fn unquoted(tag: &str) -> String {
+    tag.trim_matches('"').to_owned()
 }

@@ -50,6 +50,8 @@ pub struct Properties {
     pub last_modified: String,
     #[serde(rename = "Content-Length")]
     pub content_length: u64,
+    #[serde(rename = "Etag")]
+    pub etag: String,
     /// Only where the account has folders: `file` or `directory`.
     #[serde(rename = "ResourceType")]
     pub resource_type: Option<String>,

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, header};
 use serde_json::Value;
-use tokio::runtime::Handle;
 use windlass_object::oauth::Tokens;
 use windlass_object::{Answer, Http};
 use windlass_plugin_api::{Error, ErrorKind, Result};
@@ -44,12 +43,12 @@ impl Ask {
 pub struct Requests {
     pub address: Address,
     pub http: Arc<Http>,
-    tokens: Arc<Tokens>,
+    tokens: Tokens,
 }
 
 impl Requests {
     pub fn new(address: Address, http: Arc<Http>, tokens: Tokens) -> Self {
-        Self { address, http, tokens: Arc::new(tokens) }
+        Self { address, http, tokens }
     }
 
     /// A call whose argument is its body.
@@ -67,7 +66,7 @@ impl Requests {
     pub async fn send(&self, ask: Ask) -> Result<Answer> {
         let mut renewed = false;
         loop {
-            let token = self.driven(|tokens, now| now.block_on(tokens.token())).await?;
+            let token = self.tokens.token().await?;
             let answer = self.ask(&ask, &token).await?;
             let status = answer.status;
             if status.is_success() || status.as_u16() == 416 && ask.range.is_some() {
@@ -75,25 +74,11 @@ impl Requests {
             }
             let retry_after = answer.retry_after();
             let error = refused(status, &answer.text().await.unwrap_or_default(), retry_after);
-            if renewed || !may_be_expired(&error) {
-                return Err(error);
-            }
-            let used = token.clone();
-            if !self.driven(move |tokens, now| now.block_on(tokens.renew(&used))).await? {
+            if renewed || !may_be_expired(&error) || !self.tokens.renew(&token).await? {
                 return Err(error);
             }
             renewed = true;
         }
-    }
-
-    /// Asks for a token. What that takes can't move between threads, as requests do, so it stays on one of its own.
-    async fn driven<T: Send + 'static>(
-        &self,
-        asked: impl FnOnce(&Tokens, &Handle) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let tokens = self.tokens.clone();
-        let done = tokio::task::spawn_blocking(move || asked(&tokens, &Handle::current())).await;
-        done.unwrap_or_else(|error| Err(Error::failed("a token can't be had").because(&error)))
     }
 
     /// A connection that was kept may be closed by the service at the very moment that it is used again: who only asks does so

@@ -40,7 +40,14 @@ impl Resource {
 
     pub fn object(&self, key: String) -> Object {
         let modified = Timestamp::parse_datetime_utc(&self.updated).ok().map(Timestamp::as_second);
-        Object { key, size_bytes: self.size.parse().unwrap_or_default(), modified, ..Object::default() }
+        let version = Some(self.generation.clone()).filter(|generation| !generation.is_empty());
+        Object {
+            key,
+            size_bytes: self.size.parse().unwrap_or_default(),
+            modified,
+            version,
+            ..Object::default()
+        }
     }
 }
 

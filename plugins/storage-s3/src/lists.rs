@@ -6,7 +6,7 @@ use windlass_object::{Listed, Listing};
 use windlass_plugin_api::{Leftover, Object, Result};
 
 use crate::request::Ask;
-use crate::service::Bucket;
+use crate::service::{Bucket, unquoted};
 use crate::xml;
 
 impl Bucket {
@@ -33,7 +33,14 @@ impl Bucket {
             // Consoles make empty objects that end in `/` for folders. They are no keys of ours.
             if !key.is_empty() && !key.ends_with('/') {
                 let modified = seconds(&content.last_modified);
-                entries.push(Object { key, size_bytes: content.size, modified, ..Object::default() });
+                let version = Some(unquoted(&content.etag)).filter(|etag| !etag.is_empty());
+                entries.push(Object {
+                    key,
+                    size_bytes: content.size,
+                    modified,
+                    version,
+                    ..Object::default()
+                });
             }
         }
         for folded in page.common_prefixes {

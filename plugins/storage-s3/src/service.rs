@@ -249,7 +249,8 @@ impl Service for Bucket {
             answer.header("content-length").and_then(|length| length.parse().ok()).unwrap_or_default();
         let modified = answer.header("last-modified").and_then(|date| Timestamp::parse_rfc2822(date).ok());
         let modified = modified.map(Timestamp::as_second);
-        Ok(Some(Object { key: key.to_owned(), size_bytes, modified, ..Object::default() }))
+        let version = answer.header("etag").map(unquoted);
+        Ok(Some(Object { key: key.to_owned(), size_bytes, modified, version, ..Object::default() }))
     }
 
     async fn list(&self, what: &Listing<'_>) -> Result<Listed> {
@@ -294,6 +295,6 @@ impl Service for Bucket {
     }
 }
 
-fn unquoted(tag: &str) -> String {
+pub fn unquoted(tag: &str) -> String {
     tag.trim_matches('"').to_owned()
 }

@@ -150,6 +150,8 @@ fn converse(
     answer: &dyn Fn(&Asked) -> Said,
     known: &Mutex<Vec<Asked>>,
 ) -> io::Result<()> {
+    // Head and body are written one after the other: together they would wait for each other.
+    connection.set_nodelay(true)?;
     let mut writer = connection.try_clone()?;
     let mut reader = BufReader::new(connection);
     while let Some(asked) = read(&mut reader)? {

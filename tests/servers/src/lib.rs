@@ -14,11 +14,14 @@
 //! committed outlasts `stop` and `restart`, but not the machine: the servers don't wait for the disk.
 
 mod azurite;
+mod b2;
 mod dav;
 mod double;
 mod etcd;
 mod fake_gcs;
 mod folder;
+mod ftp;
+mod gdrive;
 mod http;
 mod mariadb;
 mod mongo;
@@ -30,12 +33,17 @@ mod redis;
 mod seaweed;
 mod server;
 mod sshd;
+mod trouble;
+mod web;
 
 pub use azurite::Azurite;
+pub use b2::{B2Double, B2State};
 pub use dav::Dav;
 pub use double::{Asked, Double, Said};
 pub use etcd::Etcd;
 pub use fake_gcs::FakeGcs;
+pub use ftp::{Pyftpd, Vsftpd};
+pub use gdrive::{DriveDouble, DriveState};
 pub use mariadb::MariaDb;
 pub use mongo::Mongo;
 pub use postgres::Postgres;
@@ -43,3 +51,5 @@ pub use rclone::RcloneSftp;
 pub use redis::{Redis, Valkey};
 pub use seaweed::{Keys, Seaweed};
 pub use sshd::Sshd;
+pub use trouble::{Trouble, Troubles};
+pub use web::Web;

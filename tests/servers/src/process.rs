@@ -87,6 +87,20 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['Z', 'X']))
 }
 
+/// The processes that a process has started and that run.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|child| parent(*child) == Some(pid)).collect()
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let (state, rest) = rest.split_once(' ')?;
+    (state != "Z").then(|| rest.split(' ').next()?.parse().ok()).flatten()
+}
+
 /// A command with an environment of its own: what the user's holds for a client or a server (`PGHOST`, `MYSQL_HOST`)
 /// must not lead a test elsewhere.
 pub(crate) fn clean(program: impl AsRef<OsStr>, home: &Path) -> Command {

@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::path::Path;
 
-use crate::http::ask;
+use crate::http::{ask, send};
 use crate::process::Launch;
 use crate::program::{escape, installed, venv};
 use crate::server::{At, Kind, Server, free_port};
@@ -70,6 +70,11 @@ impl Seaweed {
         self.server.at().port
     }
 
+    /// The port of the other door: objects are files below `/buckets/`.
+    pub fn filer_port(&self) -> u16 {
+        self.server.kind.ports[0]
+    }
+
     /// Makes a bucket, by another door.
     #[track_caller]
     pub fn make_bucket(&self, bucket: &str) {
@@ -82,6 +87,23 @@ impl Seaweed {
         let key: Vec<String> = key.split('/').map(escape).collect();
         let (status, body) = self.filer("GET", &format!("/buckets/{bucket}/{}", key.join("/")));
         (status == 200).then_some(body)
+    }
+
+    /// Puts an object in place by another door.
+    #[track_caller]
+    pub fn put(&self, bucket: &str, key: &str, bytes: &[u8]) {
+        let key: Vec<String> = key.split('/').map(escape).collect();
+        let path = format!("/buckets/{bucket}/{}", key.join("/"));
+        let (status, _) = send(self.server.kind.ports[0], "PUT", &path, "", bytes)
+            .unwrap_or_else(|error| panic!("PUT {path}: {error}"));
+        assert!(status < 300, "can't put `{path}`: status {status}");
+    }
+
+    /// Removes an object by another door.
+    #[track_caller]
+    pub fn delete(&self, bucket: &str, key: &str) {
+        let (status, _) = self.filer("DELETE", &format!("/buckets/{bucket}/{key}"));
+        assert!(status < 300, "can't remove `{key}`: status {status}");
     }
 
     /// How many half uploads lie in a bucket, counted by another door.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::process::{Launch, clean};
+use crate::process::{Launch, children, clean};
 use crate::program::{find, run};
 use crate::server::{At, Kind, Server};
 
@@ -132,9 +132,7 @@ impl Sshd {
 
     /// The processes that a process has started.
     pub fn below(&self, pid: u32) -> Vec<u32> {
-        let entries = fs::read_dir("/proc").unwrap().flatten();
-        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        pids.filter(|child| parent(*child) == Some(pid)).collect()
+        children(pid)
     }
 
     /// Ends all connections at once; the server goes on. How many there were.
@@ -150,13 +148,6 @@ impl Sshd {
 
 fn make_key(home: &Path, file: &Path, kind: &str, passphrase: &str) {
     run(clean(find("ssh-keygen"), home).args(["-q", "-N", passphrase, "-t", kind, "-f"]).arg(file), "");
-}
-
-fn parent(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, rest) = stat.rsplit_once(") ")?;
-    let (state, rest) = rest.split_once(' ')?;
-    (state != "Z").then(|| rest.split(' ').next()?.parse().ok()).flatten()
 }
 
 impl Kind for Installation {

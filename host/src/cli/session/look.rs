@@ -69,7 +69,9 @@ impl Session {
         for chosen in self.where_to_look(storage, Some(&reference.pipeline))? {
             match engine.open_storage(&chosen, &cx) {
                 Ok(open) => {
-                    let manifest = Catalog::new(open.storage.as_ref(), &cx).resolve(&reference, &engine.host);
+                    let recall = engine.recall(&open);
+                    let catalog = Catalog::new(open.storage.as_ref(), &cx).with(recall.as_ref());
+                    let manifest = catalog.resolve(&reference, &engine.host);
                     read.push((open, manifest));
                 }
                 Err(failure) => failures.push(failure),

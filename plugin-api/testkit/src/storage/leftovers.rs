@@ -7,7 +7,7 @@ use crate::noise::noise;
 
 /// An upload that nobody will end is named, with its key and its maker, and can be removed; it is never visible.
 pub fn what_a_dead_maker_left_is_told_and_can_be_removed(subject: &Subject) {
-    if !subject.fixture.tells_leftovers() {
+    if !subject.tells_leftovers {
         return;
     }
     let mut unfinished = subject.begin("shop/one/data");
@@ -46,7 +46,7 @@ pub fn a_check_leaves_nothing(subject: &Subject) {
     let report = subject.storage.check(&subject.cx()).unwrap_or_else(|error| panic!("check failed: {error}"));
     assert_eq!(subject.keys(""), ["a"]);
     assert_eq!(subject.storage.leftovers(&subject.cx(), "").unwrap(), []);
-    for secret in subject.host.secret_values() {
-        assert!(!format!("{report:?}").contains(&secret), "the report holds a secret");
+    for secret in &subject.secrets {
+        assert!(!format!("{report:?}").contains(secret), "the report holds a secret");
     }
 }

@@ -80,8 +80,11 @@ pub fn entries_say_what_stat_says(subject: &Subject) {
             assert_eq!(entry.size_bytes, 0, "{entry:?}");
             continue;
         }
-        let Object { key, size_bytes, .. } =
+        let Object { key, size_bytes, version, .. } =
             subject.storage.stat(&subject.cx(), &entry.key).unwrap().unwrap();
         assert_eq!((&entry.key, entry.size_bytes), (&key, size_bytes));
+        if entry.version.is_some() && version.is_some() {
+            assert_eq!(entry.version, version, "of `{key}`");
+        }
     }
 }

@@ -5,7 +5,6 @@ use std::io::Write;
 use windlass_plugin_api::{ByteRange, ErrorKind};
 
 use super::Subject;
-use crate::description;
 use crate::noise::noise;
 
 /// Nothing, one byte, odd sizes, more than any buffer; `stat`, `list` and the bytes agree, for another instance too.
@@ -72,14 +71,14 @@ pub fn what_is_not_there_is_told(subject: &Subject) {
 
 /// The longest keys, and every character that keys are made of.
 pub fn every_key_of_the_contract_is_kept(subject: &Subject) {
-    let segment = "s".repeat(100);
+    let (longest, segment) = (subject.key_bytes, "s".repeat(100));
     let keys = [
         "ABCDEFGHIJKLMNOPQRSTUVWXYZ/abcdefghijklmnopqrstuvwxyz/0123456789".to_owned(),
         "..a/.hidden/a../-/_/a.b-c_d".to_owned(),
         "CON/nul.txt/-rf".to_owned(),
-        format!("{segment}/{}", &segment[..99]),
-        "k".repeat(200),
-        "d/".repeat(99) + "dd",
+        format!("{segment}/{}", &segment[..longest - 101]),
+        "k".repeat(longest),
+        "d/".repeat(longest / 2 - 1) + &"d".repeat(2 + longest % 2),
     ];
     keep(subject, &keys);
 }
@@ -155,9 +154,7 @@ pub fn what_is_deleted_is_gone_and_the_rest_stays(subject: &Subject) {
 /// It goes into RESTORE.txt, which anybody may read.
 pub fn the_command_by_hand_holds_no_secret(subject: &Subject) {
     let command = subject.storage.by_hand("shop/data.zst").unwrap_or_default();
-    let mut secrets = description::secrets_in(&subject.info, &subject.fixture.options());
-    secrets.extend(subject.host.secret_values());
-    for secret in secrets {
-        assert!(!command.contains(&secret), "the command by hand holds a secret");
+    for secret in &subject.secrets {
+        assert!(!command.contains(secret), "the command by hand holds a secret");
     }
 }

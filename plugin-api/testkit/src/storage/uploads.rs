@@ -105,7 +105,7 @@ pub fn parallel_uploads_do_not_mix(subject: &Subject) {
                 for number in 0..4 {
                     subject.put(&name(worker, number), &bytes(worker, number));
                     subject.put("run/shared", &noise(worker, 50_000));
-                    if subject.fixture.replaces_at_once() {
+                    if subject.replaces_at_once {
                         let shared = subject.get("run/shared");
                         assert!((0..6).any(|worker| shared == noise(worker, 50_000)), "a mixture was read");
                     }
