@@ -83,7 +83,7 @@ def transfers(bench: Bench, server: Server) -> Iterator[Row]:
 
 
 def listings(bench: Bench, server: Server) -> Iterator[Row]:
-    bench.pipeline("s3-list", {"plugin": "command", "dump_command": ["true"]}, storage=storage(server, "listed"))
+    bench.pipeline("s3-list", {"plugin": "command", "dump_command": ["echo", "row"]}, storage=storage(server, "listed"))
     run(Side("", [[bench.argv("backup", "s3-list")]]))
     print("bench: filling s3", flush=True)
     fill(server)

@@ -21,7 +21,7 @@ const MOST_RIVALS: u32 = 10;
 const FIRST_BYTES: u64 = 1024 * 1024;
 
 /// The others: large enough for the line, small enough for several in memory.
-const RANGE_BYTES: u64 = 4 * 1024 * 1024;
+const RANGE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Reads one object, or a part of it.
 pub(crate) struct ObjectReader<S: Service> {
@@ -84,7 +84,8 @@ impl<S: Service> ObjectReader<S> {
         let handle = self.threads.handle()?;
         while self.ahead.len() < self.width && self.next < self.end {
             let (core, key, version) = (self.core.clone(), self.key.clone(), self.version.clone());
-            let length = RANGE_BYTES.min(self.end - self.next);
+            // They end where parts mostly do: a service that keeps parts reads one for each.
+            let length = (RANGE_BYTES - self.next % RANGE_BYTES).min(self.end - self.next);
             let from = self.next;
             self.next += length;
             self.ahead.push_back(

@@ -39,7 +39,7 @@ impl Resource {
     }
 
     pub fn object(&self, key: String) -> Object {
-        let modified = Timestamp::parse_datetime_utc(&self.updated).ok().map(Timestamp::as_second);
+        let modified = self.updated.parse::<Timestamp>().ok().map(Timestamp::as_second);
         let version = Some(self.generation.clone()).filter(|generation| !generation.is_empty());
         Object {
             key,
@@ -68,4 +68,18 @@ pub fn related(boundary: &str, described: &Value, bytes: &Bytes) -> Bytes {
     body.extend_from_slice(bytes);
     body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     body.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_told_with_its_size_time_and_generation() {
+        let told =
+            r#"{"name":"a","size":"7","updated":"2026-11-22T18:59:03.120Z","generation":"1732301943000"}"#;
+        let object = serde_json::from_str::<Resource>(told).unwrap().object("a".to_owned());
+        assert_eq!((object.size_bytes, object.modified), (7, Some(1_795_373_943)));
+        assert_eq!(object.version.as_deref(), Some("1732301943000"));
+    }
 }

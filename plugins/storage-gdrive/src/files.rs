@@ -58,7 +58,7 @@ impl File {
     }
 
     pub fn object(&self, key: &str) -> Object {
-        let modified = Timestamp::parse_datetime_utc(&self.modified_time).ok().map(Timestamp::as_second);
+        let modified = self.modified_time.parse::<Timestamp>().ok().map(Timestamp::as_second);
         Object { key: key.to_owned(), size_bytes: self.size_bytes(), modified, ..Object::default() }
     }
 
