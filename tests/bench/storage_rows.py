@@ -21,6 +21,8 @@ BUCKET = "bench"
 # What the plugin has by default, for both.
 CONCURRENCY, PART_MIB = 4, 8
 SNAPSHOTS = 10_000
+# As many manifests are held at once, as text and as what they say.
+LIST_RSS_LIMIT = 128 * MIB
 
 
 def storage_rows(bench: Bench, has_wanted: Callable[[str], bool]) -> Iterator[Row]:
@@ -89,9 +91,9 @@ def listings(bench: Bench, server: Server) -> Iterator[Row]:
     fill(server)
     argv = bench.argv("list", "s3-list")
     what = f"S3, `list` of {SNAPSHOTS:,} snapshots"
-    yield Row("s3-list", f"{what}, listed before", Side("windlass list", [[argv]]), seconds=2.0, rss_limit=RSS_LIMIT)
+    yield Row("s3-list", f"{what}, listed before", Side("windlass list", [[argv]]), seconds=2.0, rss_limit=LIST_RSS_LIMIT)
     forget = lambda: shutil.rmtree(bench.out / "state/manifests")
-    yield Row("s3-list-cold", f"{what}, never listed before", Side("windlass list", [[argv]], forget), rss_limit=RSS_LIMIT)
+    yield Row("s3-list-cold", f"{what}, never listed before", Side("windlass list", [[argv]], forget), rss_limit=LIST_RSS_LIMIT)
 
 
 def fill(server: Server) -> None:

@@ -31,6 +31,8 @@ pub(crate) struct ObjectReader<S: Service> {
     key: Arc<str>,
     version: Option<Arc<str>>,
     current: Vec<u8>,
+    /// Room that is read and can be filled again: freed and taken anew, more of it would be held than is in use.
+    spare: Vec<u8>,
     /// How much of `current` was read.
     taken: usize,
     ahead: VecDeque<JoinHandle<Result<Vec<u8>>>>,
@@ -76,7 +78,20 @@ impl<S: Service> ObjectReader<S> {
         let next = range.offset.saturating_add(first.bytes.len() as u64);
         let (current, version) = (first.bytes, first.version.map(Arc::from));
         let (key, ahead) = (Arc::from(key), VecDeque::new());
-        Ok(Self { core, threads, cancel, key, version, current, taken: 0, ahead, width: 1, next, end })
+        Ok(Self {
+            core,
+            threads,
+            cancel,
+            key,
+            version,
+            current,
+            spare: Vec::new(),
+            taken: 0,
+            ahead,
+            width: 1,
+            next,
+            end,
+        })
     }
 
     /// Asks for as much as may be under way.
@@ -87,12 +102,11 @@ impl<S: Service> ObjectReader<S> {
             // They end where parts mostly do: a service that keeps parts reads one for each.
             let length = (RANGE_BYTES - self.next % RANGE_BYTES).min(self.end - self.next);
             let from = self.next;
+            let buffer = std::mem::take(&mut self.spare);
             self.next += length;
-            self.ahead.push_back(
-                handle.spawn(
-                    async move { Ok(fetch(&core, &key, from, length, version.as_deref()).await?.bytes) },
-                ),
-            );
+            self.ahead.push_back(handle.spawn(async move {
+                Ok(fetch(&core, &key, from, length, version.as_deref(), buffer).await?.bytes)
+            }));
         }
         Ok(())
     }
@@ -104,7 +118,9 @@ impl<S: Service> ObjectReader<S> {
         let range = async {
             range.await.unwrap_or_else(|error| Err(Error::failed("a request ended abruptly").because(&error)))
         };
-        self.current = self.threads.handle()?.block_on(self.cancel.or(range))?;
+        let used =
+            std::mem::replace(&mut self.current, self.threads.handle()?.block_on(self.cancel.or(range))?);
+        self.spare = used;
         self.taken = 0;
         self.width = (self.width + 1).min(self.core.settings.concurrency.max(1) as usize);
         self.ask_ahead()?;
@@ -131,8 +147,12 @@ async fn fetch<S: Service>(
     from: u64,
     length: u64,
     version: Option<&str>,
+    mut bytes: Vec<u8>,
 ) -> Result<Received> {
-    let bytes = Vec::with_capacity(if version.is_some() { length as usize } else { 0 });
+    bytes.clear();
+    if version.is_some() {
+        bytes.reserve_exact(length as usize);
+    }
     let got = Received { version: version.map(str::to_owned), bytes, total: u64::MAX };
     resume(core, key, from, length, got).await
 }
@@ -196,5 +216,5 @@ impl<S: Service> Drop for ObjectReader<S> {
 
 /// A small object, whole.
 pub(crate) async fn whole<S: Service>(core: &Core<S>, key: &str, length: u64) -> Result<Vec<u8>> {
-    Ok(fetch(core, key, 0, length, None).await?.bytes)
+    Ok(fetch(core, key, 0, length, None, Vec::new()).await?.bytes)
 }
