@@ -1,4 +1,4 @@
-//! Azure Blob Storage, Google Cloud Storage, Backblaze B2, Google Drive and WebDAV through the binary and the servers of
+//! Azure Blob Storage, Google Cloud Storage, Backblaze B2 and WebDAV through the binary and the servers of
 //! `tests/servers`: a backup is stored where any tool finds it, listed, proved and restored; wrong credentials are told; what
 //! a killed run has left goes with the next one.
 
@@ -6,20 +6,11 @@ mod common;
 
 use std::fs;
 
-use common::{Ran, Sandbox, database, rows, until};
-use windlass_test_servers::{Azurite, B2Double, Dav, Double, DriveDouble, FakeGcs, Said};
+use common::far::{SHOP, Service, config, example, failed_and_killed, run, there_and_back, wrong};
+use common::{Ran, Sandbox, database};
+use windlass_test_servers::{Azurite, B2Double, Dav, Double, FakeGcs, Said};
 
 const PLACE: &str = "backups";
-
-/// A service, and how it is looked into by another door.
-trait Service {
-    /// The storage `far` of the config. Its secret is in the environment's `SECRET`.
-    fn storage(&self) -> String;
-    fn secret(&self) -> String;
-    fn object(&self, key: &str) -> Option<Vec<u8>>;
-    /// How many half uploads it keeps.
-    fn half_uploads(&self) -> usize;
-}
 
 struct Azure(Azurite);
 struct Google(FakeGcs);
@@ -103,28 +94,6 @@ impl Service for B2Double {
     }
 }
 
-impl Service for DriveDouble {
-    fn storage(&self) -> String {
-        format!(
-            "plugin = \"gdrive\"\nfolder = \"Backups/acme\"\nendpoint = \"{}\"\nlogin_url = \"{}\"\nclient_id = \"{}\"\n\
-             client_secret = \"{}\"\nrefresh_token = {{ env = \"SECRET\" }}\npart_size = 4\n",
-            self.endpoint(),
-            self.token_url(),
-            Self::CLIENT_ID,
-            Self::CLIENT_SECRET
-        )
-    }
-    fn secret(&self) -> String {
-        Self::REFRESH_TOKEN.to_owned()
-    }
-    fn object(&self, key: &str) -> Option<Vec<u8>> {
-        self.state().object(key)
-    }
-    fn half_uploads(&self) -> usize {
-        self.state().open_sessions()
-    }
-}
-
 impl Service for Folder {
     fn storage(&self) -> String {
         format!(
@@ -157,81 +126,6 @@ impl Service for Folder {
     }
 }
 
-const SHOP: &str = "[source.shop]\nplugin = \"sqlite\"\npath = \"shop.db\"\n\
-                    [pipeline.shop]\nsource = \"shop\"\nfilters = [\"zstd\"]\nstorage = [\"far\"]\n";
-
-fn config(sandbox: &Sandbox, service: &dyn Service, pipelines: &str) {
-    sandbox.config(&format!("[storage.far]\n{}\n{pipelines}", service.storage()));
-}
-
-fn run(sandbox: &Sandbox, secret: &str, arguments: &[&str]) -> Ran {
-    let ran = Ran::of(sandbox.command(arguments).env("SECRET", secret).output().unwrap());
-    assert!(!ran.stderr.contains(secret) && !ran.stdout.contains(secret), "the secret is told: {ran:?}");
-    ran
-}
-
-/// Backs up, lists, proves and restores.
-fn there_and_back(service: &dyn Service) {
-    let sandbox = Sandbox::new();
-    let original = sandbox.path("shop.db");
-    // Of several parts.
-    drop(database(&original, "delete", 15_000));
-    let before = rows(&original);
-    config(&sandbox, service, SHOP);
-    let ok = |arguments: &[&str]| run(&sandbox, &service.secret(), arguments).expect(0);
-    let checked = ok(&["check", "shop"]);
-    let told = checked.stdout + &checked.stderr;
-    assert!(told.contains("latency"), "{told}");
-    ok(&["backup", "shop"]);
-    let listed = ok(&["--json", "list"]).stdout;
-    let row: serde_json::Value = serde_json::from_str(listed.lines().next().expect("no snapshot")).unwrap();
-    let id = row["snapshot"].as_str().unwrap().rsplit_once('@').unwrap().1.to_owned();
-    let stored = service.object(&format!("web1/shop/{id}/data.zst")).expect("not where it belongs");
-    assert!(stored.len() > 2 * 4 * 1024 * 1024, "{} bytes are no several parts", stored.len());
-    assert_eq!(service.half_uploads(), 0);
-    ok(&["verify", "--full", "shop"]);
-    fs::remove_file(&original).unwrap();
-    ok(&["restore", "shop", "--yes"]);
-    assert_eq!(rows(&original), before);
-}
-
-/// A credential that is none is told at once, and no snapshot is made.
-fn wrong(service: &dyn Service, secret: &str, says: &str) {
-    let sandbox = Sandbox::new();
-    drop(database(&sandbox.path("shop.db"), "delete", 10));
-    config(&sandbox, service, SHOP);
-    let ran = run(&sandbox, secret, &["backup", "shop"]).expect(1).says(says).says("hint:");
-    assert!(!ran.stderr.contains("attempt"), "{}", ran.stderr);
-    let listed = run(&sandbox, &service.secret(), &["--json", "list"]);
-    assert!(!listed.stdout.contains("\"snapshot\""), "{}", listed.stdout);
-}
-
-const SLOW: &str = "[pipeline.slow]\nsource = \"slow\"\nstorage = [\"far\"]\n\
-                    [source.slow]\nplugin = \"command\"\ndump_command = [\"sh\", \"-c\", \"head -c 30000000 /dev/zero; END\"]\n";
-
-/// A failed run leaves nothing; what a killed one leaves goes with the next.
-fn failed_and_killed(service: &dyn Service) {
-    let sandbox = Sandbox::new();
-    config(&sandbox, service, &SLOW.replace("END", "exit 3"));
-    run(&sandbox, &service.secret(), &["backup", "slow"]).expect(1);
-    assert_eq!(service.half_uploads(), 0, "a failed run left a half upload");
-
-    // It stops in the middle until somebody writes to the pipe.
-    let gate = sandbox.path("gate");
-    assert!(std::process::Command::new("mkfifo").arg(&gate).status().unwrap().success());
-    config(&sandbox, service, &SLOW.replace("END", &format!("cat {}", gate.display())));
-    let mut child = sandbox.command(&["backup", "slow"]).env("SECRET", service.secret()).spawn().unwrap();
-    until("a half upload", || service.half_uploads() == 1);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    until("the server to notice", || service.half_uploads() == 1);
-
-    config(&sandbox, service, &SLOW.replace("END", "true"));
-    run(&sandbox, &service.secret(), &["backup", "slow"]).expect(0).says("removed 1 leftover");
-    assert_eq!(service.half_uploads(), 0);
-    run(&sandbox, &service.secret(), &["verify", "slow"]).expect(0);
-}
-
 #[test]
 fn azure_keeps_a_backup_and_gives_it_back() {
     there_and_back(&Azure::start());
@@ -248,11 +142,6 @@ fn backblaze_keeps_a_backup_and_gives_it_back() {
 }
 
 #[test]
-fn a_folder_in_google_drive_keeps_a_backup_and_gives_it_back() {
-    there_and_back(&DriveDouble::start());
-}
-
-#[test]
 fn a_webdav_folder_keeps_a_backup_and_gives_it_back() {
     there_and_back(&Folder(Dav::start()));
 }
@@ -262,7 +151,6 @@ fn wrong_credentials_are_told_at_once_with_what_to_do() {
     wrong(&Azure::start(), "aHVudGVyMi1pcy1ub3QtaXQtYXQtYWxsLXJlYWxseQ==", "account_key");
     wrong(&Folder(Dav::start()), "hunter2-is-not-it", "password");
     wrong(&B2Double::start(), "hunter2-is-not-it", "application_key");
-    wrong(&DriveDouble::start(), "hunter2-is-not-it", "refresh token");
 }
 
 #[test]
@@ -317,65 +205,22 @@ fn a_bucket_of_backblaze_needs_no_config_but_a_url_and_the_environment() {
     list(&[], "").expect(1).says("B2_APPLICATION_KEY_ID");
 }
 
-/// The example `name` with what is there in place of what it names; `variable` is of the environment.
-fn example(name: &str, there: &[(&str, String)], variable: (&str, &str)) {
-    let sandbox = Sandbox::new();
-    let database = sandbox.path("srv/shop/shop.db");
-    fs::create_dir_all(database.parent().unwrap()).unwrap();
-    drop(common::database(&database, "delete", 100));
-    let before = rows(&database);
-    sandbox.write("secret", Dav::PASSWORD);
-    sandbox.write("b2-key", B2Double::KEY);
-    sandbox.write("drive-client", DriveDouble::CLIENT_SECRET);
-    sandbox.write("drive-token", DriveDouble::REFRESH_TOKEN);
-    let path = common::repo().join("examples/pipelines").join(name).with_extension("toml");
-    let mut text = fs::read_to_string(path).unwrap();
-    let files = [
-        ("/srv/shop", "srv/shop".to_owned()),
-        ("/run/secrets/cloud-password", "secret".to_owned()),
-        ("/run/secrets/b2-key", "b2-key".to_owned()),
-        ("/run/secrets/drive-client", "drive-client".to_owned()),
-        ("/run/secrets/drive-token", "drive-token".to_owned()),
-    ];
-    for (old, new) in files.iter().chain(there) {
-        assert!(text.contains(old) || old.starts_with('/'), "`{old}` isn't in {name}");
-        text = text.replace(old, new);
-    }
-    sandbox.config(&text);
-    let ok = |arguments: &[&str]| {
-        let (name, value) = variable;
-        Ran::of(sandbox.command(arguments).env(name, value).output().unwrap()).expect(0).stdout
-    };
-    ok(&["backup"]);
-    assert!(ok(&["--json", "list"]).contains("\"snapshot\""));
-    fs::remove_file(&database).unwrap();
-    ok(&["restore", "shop", "--yes"]);
-    assert_eq!(rows(&database), before);
-}
-
 #[test]
 fn the_examples_are_backed_up_listed_and_restored() {
     let (azure, google, folder) = (Azure::start(), Google::start(), Dav::start());
     let account = format!("account = \"{}\"\nendpoint = \"{}\"", Azurite::ACCOUNT, azure.0.endpoint());
     let there = [("account   = \"acmebackups\"", account), ("\"web1\"", format!("\"{PLACE}\""))];
-    example("azblob", &there, ("AZURE_STORAGE_KEY", Azurite::KEY));
+    example("azblob", &[], &there, ("AZURE_STORAGE_KEY", Azurite::KEY));
     let bucket = format!("bucket = \"{PLACE}\"\nanonymous = true\nendpoint = \"{}\"", google.0.endpoint());
-    example("gcs", &[("bucket = \"acme-backups\"", bucket)], ("NOBODY", ""));
+    example("gcs", &[], &[("bucket = \"acme-backups\"", bucket)], ("NOBODY", ""));
     let there = [
         ("https://cloud.example/remote.php/dav/files/me/backups", folder.endpoint()),
         ("\"me\"", format!("\"{}\"", Dav::USER)),
     ];
-    example("webdav", &there, ("NOBODY", ""));
+    example("webdav", &[("cloud-password", Dav::PASSWORD)], &there, ("NOBODY", ""));
     let backblaze = B2Double::start();
     let there = ("delete = \"hide\"", format!("delete = \"hide\"\nendpoint = \"{}\"", backblaze.endpoint()));
-    example("b2", &[there], ("NOBODY", ""));
-    let drive = DriveDouble::start();
-    let folder = format!(
-        "folder = \"Backups/servers\"\nendpoint = \"{}\"\nlogin_url = \"{}\"",
-        drive.endpoint(),
-        drive.token_url()
-    );
-    example("gdrive", &[("folder = \"Backups/servers\"", folder)], ("NOBODY", ""));
+    example("b2", &[("b2-key", B2Double::KEY)], &[there], ("NOBODY", ""));
 }
 
 #[test]

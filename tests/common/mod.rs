@@ -6,6 +6,7 @@
 
 pub mod by_hand;
 pub mod fan;
+pub mod far;
 pub mod filters;
 pub mod gpg;
 pub mod misbehaving;

@@ -1,15 +1,15 @@
 //! What goes wrong between us and the service: lines that break, tokens that expire, a service that is busy, full or refuses.
 
-mod double;
+mod common;
 
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 
-use double::{Fault, Service, busy, call, refusal};
+use common::Service;
 use serde_json::json;
 use windlass_plugin_api::{Context, CreateOptions, ErrorKind, Plugin, Result, Storage, Upload};
 use windlass_storage_dropbox::Dropbox;
-use windlass_test_servers::Said;
+use windlass_test_servers::{DropboxDouble, DropboxState, Fault, Said};
 use windlass_testkit::TestHost;
 
 const MIB: usize = 1024 * 1024;
@@ -41,10 +41,10 @@ fn times(
     count: u32,
     name: &'static str,
     fault: fn() -> Fault,
-) -> impl FnMut(&windlass_test_servers::Asked, &mut double::State) -> Fault {
+) -> impl FnMut(&windlass_test_servers::Asked, &mut DropboxState) -> Fault {
     let mut left = count;
     move |asked, _| {
-        if call(asked) != name || left == 0 {
+        if DropboxDouble::call(asked) != name || left == 0 {
             return Fault::No;
         }
         left -= 1;
@@ -58,7 +58,7 @@ fn a_token_that_expires_in_the_middle_of_a_long_upload_is_renewed() {
     let (storage, cx) = service.storage();
     let mut appends = 0;
     service.fail(move |asked, state| {
-        appends += u32::from(call(asked) == "upload_session/append_v2");
+        appends += u32::from(DropboxDouble::call(asked) == "upload_session/append_v2");
         if appends == 2 {
             appends += 1;
             state.token = "token-of-tomorrow".to_owned();
@@ -79,7 +79,7 @@ fn an_upload_goes_on_where_the_service_says_that_it_stands() {
         let (storage, cx) = service.storage();
         let mut appends = 0;
         service.fail(move |asked, state| {
-            appends += u32::from(call(asked) == "upload_session/append_v2");
+            appends += u32::from(DropboxDouble::call(asked) == "upload_session/append_v2");
             if appends != 2 {
                 return Fault::No;
             }
@@ -137,7 +137,7 @@ fn an_object_of_a_rival_is_not_taken_for_ours_where_an_answer_was_lost() {
         let (storage, cx) = service.storage();
         let mut is_first = true;
         service.fail(move |asked, state| {
-            if call(asked) != publishes || !std::mem::take(&mut is_first) {
+            if DropboxDouble::call(asked) != publishes || !std::mem::take(&mut is_first) {
                 return Fault::No;
             }
             state.put("/Top/data", &bytes(length));
@@ -152,7 +152,7 @@ fn an_object_of_a_rival_is_not_taken_for_ours_where_an_answer_was_lost() {
 fn bytes_that_arrive_as_others_are_sent_again_and_never_shown() {
     let service = Service::start();
     let (storage, cx) = service.storage();
-    let mismatch = || Fault::Instead(refusal(409, json!({ ".tag": "content_hash_mismatch" })));
+    let mismatch = || Fault::Instead(DropboxDouble::refusal(409, json!({ ".tag": "content_hash_mismatch" })));
     service.fail(times(1, "upload_session/append_v2", mismatch));
     put(&storage, &cx, "data", &bytes(5 * MIB)).unwrap();
     assert!(service.state().bytes("/Top/data") == bytes(5 * MIB));
@@ -170,9 +170,9 @@ fn an_object_that_the_service_keeps_as_other_bytes_is_damage() {
 #[test]
 fn a_busy_service_is_asked_again_after_the_time_that_it_names() {
     for fault in [
-        || Fault::Instead(busy(429, 1)),
-        || Fault::Instead(busy(503, 1)),
-        || Fault::Instead(refusal(409, json!({ ".tag": "too_many_write_operations" }))),
+        || Fault::Instead(DropboxDouble::busy(429, 1)),
+        || Fault::Instead(DropboxDouble::busy(503, 1)),
+        || Fault::Instead(DropboxDouble::refusal(409, json!({ ".tag": "too_many_write_operations" }))),
     ] {
         let service = Service::start();
         let (storage, cx) = service.storage();
@@ -182,7 +182,7 @@ fn a_busy_service_is_asked_again_after_the_time_that_it_names() {
     }
     let service = Service::start();
     let (storage, cx) = service.storage();
-    service.fail(|_, _| Fault::Instead(busy(429, 300)));
+    service.fail(|_, _| Fault::Instead(DropboxDouble::busy(429, 300)));
     let error = storage.stat(&cx, "data").unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable);
     assert_eq!(error.details["retry_after_seconds"], 300, "the host isn't told how long to wait");
@@ -194,7 +194,7 @@ fn a_download_that_breaks_goes_on_where_it_broke() {
     let (storage, cx) = service.storage();
     let all = bytes(9 * MIB + 77);
     service.state().put("/Top/data", &all);
-    service.fail(|asked, _| if call(asked) == "download" { Fault::Cut } else { Fault::No });
+    service.fail(|asked, _| if DropboxDouble::call(asked) == "download" { Fault::Cut } else { Fault::No });
     assert!(get(&storage, &cx, "data") == all);
     assert!(service.calls().iter().filter(|call| *call == "download").count() > 5, "nothing broke");
 }
@@ -239,8 +239,8 @@ fn missing_rights_are_told_at_once_with_what_to_do() {
         let service = Service::start();
         let (storage, cx) = service.storage();
         let told = error.clone();
-        service.fail(move |asked, _| match call(asked) {
-            "upload" => Fault::Instead(refusal(status, told.clone())),
+        service.fail(move |asked, _| match DropboxDouble::call(asked) {
+            "upload" => Fault::Instead(DropboxDouble::refusal(status, told.clone())),
             _ => Fault::No,
         });
         let error = put(&storage, &cx, "data", b"little").unwrap_err();
@@ -287,7 +287,7 @@ fn parts_follow_each_other_whatever_the_concurrency() {
     let under_way = Arc::new(Mutex::new(Vec::new()));
     let known = under_way.clone();
     service.fail(move |asked, _| {
-        if call(asked) == "upload_session/append_v2" {
+        if DropboxDouble::call(asked) == "upload_session/append_v2" {
             known.lock().unwrap().push(asked.header("dropbox-api-arg").to_owned());
         }
         Fault::No

@@ -1,12 +1,13 @@
 //! Listings of a service that knows no case and tells pages in no order: in byte order, complete, folded, and as `stat` says.
 
-mod double;
+mod common;
 
 use std::io::Write;
 
-use double::Service;
+use common::Service;
 use windlass_plugin_api::{Context, CreateOptions, ListOptions, Storage};
 use windlass_storage_dropbox::Dropbox;
+use windlass_test_servers::{DropboxDouble, Fault};
 
 /// In byte order, which is neither that of folders nor that of any language. No two differ only by case.
 const KEYS: [&str; 12] =
@@ -109,11 +110,11 @@ fn pages_add_up_to_the_whole_and_say_what_stat_says() {
 fn a_listing_that_the_service_resets_is_told_as_passing() {
     let service = Service::start();
     let (storage, cx) = filled(&service);
-    service.fail(|asked, _| match double::call(asked) {
+    service.fail(|asked, _| match DropboxDouble::call(asked) {
         "list_folder/continue" => {
-            double::Fault::Instead(double::refusal(409, serde_json::json!({ ".tag": "reset" })))
+            Fault::Instead(DropboxDouble::refusal(409, serde_json::json!({ ".tag": "reset" })))
         }
-        _ => double::Fault::No,
+        _ => Fault::No,
     });
     let error = storage.list(&cx, &ListOptions::default()).unwrap_err();
     assert_eq!(error.kind, windlass_plugin_api::ErrorKind::Unavailable, "{error:?}");

@@ -1,13 +1,14 @@
 //! Names: those that differ by case, those that the service doesn't take, those of other scripts; and what is deleted by its name.
 
-mod double;
+mod common;
 
 use std::io::{Read, Write};
 
-use double::{Fault, Service, call, host};
+use common::{Service, host};
 use serde_json::json;
 use windlass_plugin_api::{Context, CreateOptions, Error, ErrorKind, ListOptions, Plugin, Result, Storage};
 use windlass_storage_dropbox::Dropbox;
+use windlass_test_servers::{DropboxDouble, Fault};
 
 const MIB: usize = 1024 * 1024;
 
@@ -55,7 +56,7 @@ fn what_was_replaced_after_it_was_looked_at_is_not_deleted() {
     let (storage, cx) = service.storage();
     service.state().put("/Top/a", b"old");
     service.fail(|asked, state| {
-        if call(asked) == "delete_v2" {
+        if DropboxDouble::call(asked) == "delete_v2" {
             state.put("/Top/a", b"new");
         }
         Fault::No
@@ -101,7 +102,7 @@ fn a_folder_of_another_case_that_came_meanwhile_is_told() {
     let service = Service::start();
     let (storage, cx) = service.storage();
     service.fail(|asked, state| {
-        if call(asked) == "upload" {
+        if DropboxDouble::call(asked) == "upload" {
             state.put("/Top/SHOP/other", b"bytes");
         }
         Fault::No

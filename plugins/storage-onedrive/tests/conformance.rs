@@ -1,8 +1,8 @@
 //! What every storage must stand, on the double.
 
-mod double;
+mod common;
 
-use double::{Service, host};
+use common::{Service, host};
 use windlass_storage_onedrive::OneDrive;
 
 struct Room(Service);

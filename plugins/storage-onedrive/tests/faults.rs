@@ -1,14 +1,14 @@
 //! What goes wrong between us and the service: lines that break, tokens that expire, a service that is busy, full or refuses.
 
-mod double;
+mod common;
 
 use std::io::{Read, Write};
 
-use double::{Fault, Service, State, call, refusal};
+use common::Service;
 use serde_json::json;
 use windlass_plugin_api::{Context, CreateOptions, ErrorKind, Plugin, Result, Storage};
 use windlass_storage_onedrive::OneDrive;
-use windlass_test_servers::{Asked, Said};
+use windlass_test_servers::{Asked, Fault, OneDriveDouble, OneDriveState, Said};
 use windlass_testkit::TestHost;
 
 const MIB: usize = 1024 * 1024;
@@ -36,10 +36,10 @@ fn times(
     count: u32,
     name: &'static str,
     fault: impl Fn() -> Fault + Send + 'static,
-) -> impl FnMut(&Asked, &mut State) -> Fault {
+) -> impl FnMut(&Asked, &mut OneDriveState) -> Fault {
     let mut left = count;
     move |asked, _| {
-        if call(asked) != name || left == 0 {
+        if OneDriveDouble::call(asked) != name || left == 0 {
             return Fault::No;
         }
         left -= 1;
@@ -53,7 +53,7 @@ fn a_token_that_expires_in_the_middle_of_a_long_upload_is_renewed() {
     let (storage, cx) = service.storage();
     let mut stores = 0;
     service.fail(move |asked, state| {
-        stores += u32::from(call(asked) == "store");
+        stores += u32::from(OneDriveDouble::call(asked) == "store");
         if stores == 3 {
             stores += 1;
             state.access.clear();
@@ -72,7 +72,7 @@ fn every_request_of_an_upload_may_fail_once() {
         for fault in [
             || Fault::Unheard,
             || Fault::Instead(Said::lost()),
-            || Fault::Instead(refusal(503, "serviceNotAvailable")),
+            || Fault::Instead(OneDriveDouble::refusal(503, "serviceNotAvailable")),
         ] {
             let service = Service::start();
             let (storage, cx) = service.storage();
@@ -87,7 +87,7 @@ fn every_request_of_an_upload_may_fail_once() {
 
 #[test]
 fn a_busy_service_is_waited_for_and_the_host_is_told_how_long() {
-    let busy = |status| refusal(status, "activityLimitReached").header("retry-after", "1");
+    let busy = |status| OneDriveDouble::refusal(status, "activityLimitReached").header("retry-after", "1");
     for status in [429, 503, 509, 423] {
         let service = Service::start();
         let (storage, cx) = service.storage();
@@ -97,7 +97,9 @@ fn a_busy_service_is_waited_for_and_the_host_is_told_how_long() {
     }
     let service = Service::start();
     let (storage, cx) = service.storage();
-    service.fail(|_, _| Fault::Instead(refusal(429, "tooManyRequests").header("retry-after", "300")));
+    service.fail(|_, _| {
+        Fault::Instead(OneDriveDouble::refusal(429, "tooManyRequests").header("retry-after", "300"))
+    });
     let error = storage.stat(&cx, "data").unwrap_err();
     // The first of all requests is that for a token.
     assert_eq!((error.kind, &error.details["retry_after_seconds"]), (ErrorKind::Unavailable, &json!(300)));
@@ -135,7 +137,7 @@ fn a_download_that_breaks_goes_on_where_it_broke() {
     let all = bytes(9 * MIB + 77);
     service.state().put("/Top/file", &all);
     put(&storage, &cx, "parts", &all).unwrap();
-    service.fail(|asked, _| if call(asked) == "download" { Fault::Cut } else { Fault::No });
+    service.fail(|asked, _| if OneDriveDouble::call(asked) == "download" { Fault::Cut } else { Fault::No });
     for key in ["file", "parts"] {
         let before = service.calls().len();
         assert!(get(&storage, &cx, key) == all, "{key}");
@@ -151,7 +153,8 @@ fn a_download_is_asked_without_a_token_and_anew_where_its_address_is_no_longer_g
     service.state().put("/Top/data", &bytes(2 * MIB));
     service.fail(times(1, "download", || Fault::Instead(Said::status(401))));
     assert!(get(&storage, &cx, "data") == bytes(2 * MIB));
-    let downloads: Vec<_> = service.asked().into_iter().filter(|asked| call(asked) == "download").collect();
+    let downloads: Vec<_> =
+        service.asked().into_iter().filter(|asked| OneDriveDouble::call(asked) == "download").collect();
     assert!(downloads.len() > 2 && downloads.iter().all(|asked| asked.header("authorization").is_empty()));
 }
 
@@ -206,8 +209,8 @@ fn missing_rights_are_told_at_once_with_what_to_do() {
     {
         let service = Service::start();
         let (storage, cx) = service.storage();
-        service.fail(move |asked, _| match call(asked) {
-            "store" => Fault::Instead(refusal(status, code)),
+        service.fail(move |asked, _| match OneDriveDouble::call(asked) {
+            "store" => Fault::Instead(OneDriveDouble::refusal(status, code)),
             _ => Fault::No,
         });
         let error = put(&storage, &cx, "data", b"little").unwrap_err();

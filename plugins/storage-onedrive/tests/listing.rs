@@ -1,12 +1,13 @@
 //! Listings of a service that knows no case and tells pages in no order: in byte order, complete, folded, and as `stat` says.
 
-mod double;
+mod common;
 
 use std::io::Write;
 
-use double::Service;
+use common::Service;
 use windlass_plugin_api::{Context, CreateOptions, ListOptions, Storage};
 use windlass_storage_onedrive::OneDrive;
+use windlass_test_servers::{Fault, OneDriveDouble};
 
 /// In byte order, which is neither that of folders nor that of any language. No two differ only by case.
 const KEYS: [&str; 12] =
@@ -107,12 +108,12 @@ fn pages_add_up_to_the_whole_and_say_what_stat_says() {
 fn a_next_page_that_lies_elsewhere_is_not_asked_with_our_token() {
     let service = Service::start();
     let (storage, cx) = filled(&service);
-    service.fail(|asked, _| match double::call(asked) {
+    service.fail(|asked, _| match OneDriveDouble::call(asked) {
         "children" => {
             let page = serde_json::json!({ "value": [], "@odata.nextLink": "http://127.0.0.1:1/steal" });
-            double::Fault::Instead(windlass_test_servers::Said::status(200).body(page.to_string()))
+            Fault::Instead(windlass_test_servers::Said::status(200).body(page.to_string()))
         }
-        _ => double::Fault::No,
+        _ => Fault::No,
     });
     let error = storage.list(&cx, &ListOptions::default()).unwrap_err();
     assert_eq!(error.kind, windlass_plugin_api::ErrorKind::Failed, "{error:?}");

@@ -1,13 +1,14 @@
 //! Names: those that differ by case, those that the service doesn't take, those that are too long; and what is deleted by its name.
 
-mod double;
+mod common;
 
 use std::io::{Read, Write};
 
-use double::{Fault, Service, call, host};
+use common::{Service, host};
 use serde_json::json;
 use windlass_plugin_api::{Context, CreateOptions, Error, ErrorKind, ListOptions, Plugin, Result, Storage};
 use windlass_storage_onedrive::OneDrive;
+use windlass_test_servers::{Fault, OneDriveDouble};
 
 const MIB: usize = 1024 * 1024;
 
@@ -51,7 +52,7 @@ fn what_was_replaced_after_it_was_looked_at_is_not_deleted() {
     let (storage, cx) = service.storage();
     service.state().put("/Top/a", b"old");
     service.fail(|asked, state| {
-        if call(asked) == "delete" {
+        if OneDriveDouble::call(asked) == "delete" {
             state.put("/Top/a", b"new");
         }
         Fault::No
@@ -97,7 +98,7 @@ fn a_folder_of_another_case_that_came_meanwhile_is_told() {
     let service = Service::start();
     let (storage, cx) = service.storage();
     service.fail(|asked, state| {
-        if call(asked) == "store" {
+        if OneDriveDouble::call(asked) == "store" {
             state.put("/Top/SHOP/other", b"bytes");
         }
         Fault::No

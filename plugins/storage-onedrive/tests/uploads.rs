@@ -1,15 +1,15 @@
 //! Large objects, which are folders of parts: what is seen of them when, what is left of them, and how they take a place.
 
-mod double;
+mod common;
 
 use std::io::{Read, Write};
 
-use double::{Fault, Service, call};
+use common::Service;
 use windlass_plugin_api::{
     ByteRange, Context, CreateOptions, ErrorKind, ListOptions, Result, Storage, Upload,
 };
 use windlass_storage_onedrive::OneDrive;
-use windlass_test_servers::Said;
+use windlass_test_servers::{Fault, OneDriveDouble, Said};
 
 const MIB: usize = 1024 * 1024;
 
@@ -154,9 +154,11 @@ fn a_publish_whose_answer_was_lost_has_happened_once() {
             let key = if if_absent { "new" } else { "data" };
             let upload = begun(&storage, &cx, key, if_absent, &bytes(1, length)).unwrap();
             let mut is_first = true;
-            service.fail(move |asked, _| match call(asked) == publishes && std::mem::take(&mut is_first) {
-                true => Fault::Unheard,
-                false => Fault::No,
+            service.fail(move |asked, _| {
+                match OneDriveDouble::call(asked) == publishes && std::mem::take(&mut is_first) {
+                    true => Fault::Unheard,
+                    false => Fault::No,
+                }
             });
             upload.publish().unwrap();
             assert!(get(&storage, &cx, key) == bytes(1, length), "{length} {if_absent}");

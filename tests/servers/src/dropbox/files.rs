@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use windlass_test_servers::{Asked, Said};
 
 use super::refusal;
+use crate::double::{Asked, Said};
 
 /// A folder, or a file with its bytes.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +18,8 @@ pub struct Entry {
     pub bytes: Option<Vec<u8>>,
 }
 
-pub struct State {
+/// What the service keeps, for tests to look into and to change.
+pub struct DropboxState {
     /// By their paths in lower case.
     pub entries: BTreeMap<String, Entry>,
     revs: BTreeMap<String, Entry>,
@@ -26,11 +27,13 @@ pub struct State {
     pub sessions: BTreeMap<String, Vec<u8>>,
     jobs: BTreeMap<String, (u32, Value)>,
     cursors: Vec<Vec<Value>>,
+    /// The one that is good.
     pub token: String,
     /// How many were given.
     pub tokens: u32,
     /// Entries a page.
     pub page: usize,
+    /// How many bytes may be stored.
     pub space: usize,
     /// Folders of paths are shown in lower case.
     pub is_careless: bool,
@@ -60,8 +63,8 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-impl State {
-    pub fn new() -> Self {
+impl DropboxState {
+    pub(super) fn new() -> Self {
         Self {
             entries: BTreeMap::new(),
             revs: BTreeMap::new(),
@@ -87,6 +90,12 @@ impl State {
         self.entries.values().filter(|entry| entry.bytes.is_some()).map(|entry| entry.path.as_str()).collect()
     }
 
+    /// The bytes of a file, where there is one.
+    pub fn object(&self, path: &str) -> Option<Vec<u8>> {
+        self.entries.get(&path.to_lowercase())?.bytes.clone()
+    }
+
+    /// The bytes of a file that is there.
     pub fn bytes(&self, path: &str) -> &[u8] {
         self.entries[&path.to_lowercase()].bytes.as_deref().unwrap()
     }
@@ -185,7 +194,7 @@ impl State {
         Ok(told)
     }
 
-    pub fn answer(&mut self, call: &str, argument: &Value, asked: &Asked) -> Answer {
+    pub(super) fn answer(&mut self, call: &str, argument: &Value, asked: &Asked) -> Answer {
         if asked.body.len() > 150 << 20 {
             return Err(refusal(409, json!({ ".tag": "payload_too_large" })));
         }

@@ -6,9 +6,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
-use windlass_test_servers::{Asked, Said};
 
-use super::refusal;
+use super::{OneDriveDouble, refusal};
+use crate::double::{Asked, Said};
 
 const ROOT: &str = "root-id";
 
@@ -22,15 +22,18 @@ struct Node {
     hash: String,
 }
 
-pub struct State {
+/// What the service keeps, for tests to look into and to change.
+pub struct OneDriveState {
     nodes: BTreeMap<String, Node>,
     /// Those that are good.
     pub access: BTreeSet<String>,
+    /// Words that tokens are given for.
     pub refresh: BTreeSet<String>,
     /// How many were given.
     pub tokens: u32,
     /// Entries a page.
     pub page: usize,
+    /// How many bytes may be stored.
     pub space: usize,
     /// Checksums are given.
     pub has_hashes: bool,
@@ -76,13 +79,13 @@ fn said(status: u16, document: &Value) -> Said {
     Said::status(status).header("content-type", "application/json").body(document.to_string())
 }
 
-impl State {
-    pub fn new() -> Self {
+impl OneDriveState {
+    pub(super) fn new() -> Self {
         let root = Node { name: "root".to_owned(), ..Node::default() };
         Self {
             nodes: BTreeMap::from([(ROOT.to_owned(), root)]),
             access: BTreeSet::new(),
-            refresh: BTreeSet::from(["hunter2-refresh".to_owned()]),
+            refresh: BTreeSet::from([OneDriveDouble::REFRESH_TOKEN.to_owned()]),
             tokens: 0,
             page: 5,
             space: usize::MAX,
@@ -117,6 +120,7 @@ impl State {
         paths
     }
 
+    /// The bytes of a file that is there.
     pub fn bytes(&mut self, path: &str) -> &mut Vec<u8> {
         let id = self.find(path.trim_start_matches('/')).unwrap();
         self.nodes.get_mut(&id).unwrap().bytes.as_mut().unwrap()
@@ -243,7 +247,14 @@ impl State {
         Ok((Err(format!("{begin}{place}")), of))
     }
 
-    pub fn answer(&mut self, asked: &Asked, path: &str, query: &str, document: &Value, host: &str) -> Answer {
+    pub(super) fn answer(
+        &mut self,
+        asked: &Asked,
+        path: &str,
+        query: &str,
+        document: &Value,
+        host: &str,
+    ) -> Answer {
         if path.starts_with("/v1.0/me/drive/special/approot") && self.find("Apps/Windlass").is_err() {
             // The service makes it when it is asked for.
             let apps = self.folder(ROOT, "Apps")?;
@@ -332,7 +343,7 @@ impl State {
         Ok(said(200, &told))
     }
 
-    pub fn download(&self, id: &str, query: &str, asked: &Asked) -> Said {
+    pub(super) fn download(&self, id: &str, query: &str, asked: &Asked) -> Said {
         let Some(node) = self.nodes.get(id).filter(|node| query == format!("tempauth={}", node.tag)) else {
             return Said::status(404);
         };
