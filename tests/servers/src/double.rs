@@ -96,6 +96,18 @@ impl Said {
         self
     }
 
+    /// With a body that breaks off in the middle, however small; without one, no answer at all.
+    #[must_use]
+    pub fn broken(mut self) -> Self {
+        let whole = self.body.len();
+        self.is_lost = whole == 0;
+        self.body.truncate(whole / 2);
+        self.headers.retain(|(name, _)| name != "content-length");
+        self.headers.push(("content-length".to_owned(), whole.to_string()));
+        self.is_cut = true;
+        self
+    }
+
     /// With this header.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -154,7 +166,7 @@ fn converse(
     connection.set_nodelay(true)?;
     let mut writer = connection.try_clone()?;
     let mut reader = BufReader::new(connection);
-    while let Some(asked) = read(&mut reader)? {
+    while let Some((asked, is_last)) = read(&mut reader)? {
         let said = answer(&asked);
         let is_head = asked.method == "HEAD";
         known.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
@@ -174,20 +186,21 @@ fn converse(
         if !is_head {
             writer.write_all(&said.body)?;
         }
-        if said.is_cut {
+        if said.is_cut || is_last {
             return Ok(());
         }
     }
     Ok(())
 }
 
-/// The next request; `None` at the end of the connection.
-fn read(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Asked>> {
+/// The next request, and whether the client awaits the end of the connection behind the answer; `None` at the end of the connection.
+fn read(reader: &mut BufReader<TcpStream>) -> io::Result<Option<(Asked, bool)>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);
     }
     let mut words = line.split(' ').map(str::to_owned);
+    let is_last = line.trim_end().ends_with("HTTP/1.0");
     let mut asked = Asked {
         method: words.next().unwrap_or_default(),
         path: words.next().unwrap_or_default(),
@@ -205,7 +218,7 @@ fn read(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Asked>> {
         asked.body = vec![0; asked.header("content-length").parse().unwrap_or_default()];
         reader.read_exact(&mut asked.body)?;
     }
-    Ok(Some(asked))
+    Ok(Some((asked, is_last)))
 }
 
 fn chunks(reader: &mut BufReader<TcpStream>) -> io::Result<Vec<u8>> {
