@@ -54,7 +54,7 @@ pub use mariadb::MariaDb;
 pub use mongo::Mongo;
 pub use onedrive::{OneDriveDouble, OneDriveState};
 pub use postgres::Postgres;
-pub use rclone::RcloneSftp;
+pub use rclone::{RcloneFtp, RcloneSftp};
 pub use redis::{Redis, Valkey};
 pub use s3::{S3Double, S3State};
 pub use seaweed::{Keys, Seaweed};
