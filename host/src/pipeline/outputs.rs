@@ -12,6 +12,7 @@ use super::fan::Fan;
 use super::fan_out::{Berth, End, FanOut};
 use super::faults::Faults;
 use super::hop::WriteHop;
+use super::landed;
 use super::meter::{Moved, PlainMeter, Slate, StoredMeter};
 use crate::catalog::manifest::{BLOCK_BYTES, object_name};
 use crate::catalog::snapshot::is_stream_name;
@@ -183,6 +184,22 @@ impl SnapshotOutputs {
             }
         }
         Ok(())
+    }
+
+    /// Looks whether what was published is there, in every storage.
+    pub fn look(&self) -> Result<()> {
+        let writing = &self.writing;
+        let published = |stream: &Stream| {
+            let object =
+                object_name(&stream.name, stream.filters.iter().map(|filter| filter.applied.suffix.as_str()));
+            (writing.key.object(&object), stream.slate.lock().stored_bytes)
+        };
+        let published: Vec<(String, u64)> = self.lock().iter().map(published).collect();
+        let (prefix, cancel) = (writing.key.prefix(), writing.cancel.clone());
+        let look = move |open: OpenStorage, cx: Context| {
+            landed::look(open.storage.as_ref(), &prefix, &published, (&cx, &cancel))
+        };
+        writing.fan.each(look).map(drop)
     }
 
     /// Aborts every upload that isn't published.
