@@ -64,7 +64,7 @@ fn snapshot(
     let _ticker = Ticker::start(engine, run, "backup", &plan.pipeline, probe.estimate_bytes);
     let sequence = sequence::next(engine, plan, &fan)?;
     let record = Record::begin(engine.state.get()?, &key, fan.members.iter().map(|member| &member.open))?;
-    let writing = Writing::new(run, key, filters, fan);
+    let writing = Writing::new(run, key, filters, fan, probe.estimate_bytes);
     let outputs = Arc::new(SnapshotOutputs::new(writing.clone()));
     let _ = slot.set(outputs.clone());
 
