@@ -1,7 +1,7 @@
 //! The services behind lines, what their requests do, and a read-only web server with them.
 
 use windlass_test_servers::{
-    Asked, Azurite, B2Double, Dav, DriveDouble, DropboxDouble, FakeGcs, OneDriveDouble, Seaweed, Web,
+    Asked, Azurite, B2Double, Dav, DriveDouble, DropboxDouble, FakeGcs, OneDriveDouble, Said, Seaweed, Web,
 };
 
 use super::Does::{self, Delete, List, Read, Store};
@@ -33,7 +33,15 @@ pub fn s3() -> Line {
         Seaweed::ADMIN.id
     );
     let (secret, expired) = (Seaweed::ADMIN.secret, None);
-    Line { name: "s3", data: "data", storage, secret, faults, expired, _server: Box::new((server, double)) }
+    Line {
+        name: "s3",
+        reads: &["data", "manifest.json"],
+        storage,
+        secret,
+        faults,
+        expired,
+        _server: Box::new((server, double)),
+    }
 }
 
 fn of_azure(asked: &Asked) -> Option<Does> {
@@ -58,7 +66,7 @@ pub fn azure() -> Line {
     );
     Line {
         name: "azure",
-        data: "data",
+        reads: &["data", "manifest.json"],
         storage,
         secret: Azurite::KEY,
         faults,
@@ -81,17 +89,19 @@ pub fn google() -> Line {
     let server = FakeGcs::start();
     server.make_bucket("backups");
     let (double, faults) = line(server.port(), of_google);
+    // Another token each time that it is asked for.
     let storage = format!(
-        "plugin = \"gcs\"\nbucket = \"backups\"\nprefix = \"acme\"\nendpoint = \"{}\"\naccess_token = {{ env = \"SECRET\" }}\n",
+        "plugin = \"gcs\"\nbucket = \"backups\"\nprefix = \"acme\"\nendpoint = \"{}\"\n\
+         access_token = {{ command = [\"sh\", \"-c\", \"echo $SECRET.$$\"] }}\n",
         double.endpoint()
     );
     Line {
         name: "google",
-        data: "data",
+        reads: &["data", "manifest.json"],
         storage,
         secret: "ya29.t",
         faults,
-        expired: None,
+        expired: Some(Said::status(401)),
         _server: Box::new((server, double)),
     }
 }
@@ -116,7 +126,7 @@ pub fn webdav() -> Line {
     );
     Line {
         name: "webdav",
-        data: "data",
+        reads: &["data", "manifest.json"],
         storage,
         secret: Dav::PASSWORD,
         faults,
@@ -149,7 +159,7 @@ pub fn backblaze() -> Line {
     let expired = Some(B2Double::refusal(401, "expired_auth_token"));
     Line {
         name: "backblaze",
-        data: "data",
+        reads: &["data", "manifest.json"],
         storage,
         secret: B2Double::KEY,
         faults,
@@ -181,7 +191,15 @@ pub fn drive() -> Line {
         DriveDouble::CLIENT_SECRET
     );
     let (secret, expired) = (DriveDouble::REFRESH_TOKEN, Some(DriveDouble::refusal(401, "authError")));
-    Line { name: "drive", data: "", storage, secret, faults, expired, _server: Box::new((server, double)) }
+    Line {
+        name: "drive",
+        reads: &[""],
+        storage,
+        secret,
+        faults,
+        expired,
+        _server: Box::new((server, double)),
+    }
 }
 
 fn of_dropbox(asked: &Asked) -> Option<Does> {
@@ -207,7 +225,7 @@ pub fn dropbox() -> Line {
     let (secret, expired) = (DropboxDouble::REFRESH_TOKEN, Some(expired));
     Line {
         name: "dropbox",
-        data: "data",
+        reads: &["data", "manifest.json"],
         storage,
         secret,
         faults,
@@ -237,7 +255,15 @@ pub fn onedrive() -> Line {
     );
     let expired = Some(OneDriveDouble::refusal(401, "InvalidAuthenticationToken"));
     let secret = OneDriveDouble::REFRESH_TOKEN;
-    Line { name: "onedrive", data: "", storage, secret, faults, expired, _server: Box::new((server, double)) }
+    Line {
+        name: "onedrive",
+        reads: &[""],
+        storage,
+        secret,
+        faults,
+        expired,
+        _server: Box::new((server, double)),
+    }
 }
 
 /// A folder that others have filled, and the line to it.
@@ -256,7 +282,7 @@ pub fn web() -> (Web, Line) {
         server,
         Line {
             name: "web",
-            data: "data",
+            reads: &["data", "manifest.json"],
             storage,
             secret: Web::PASSWORD,
             faults,
