@@ -14,6 +14,7 @@ use windlass_plugin_api::{Error, ErrorKind, Leftover, Object, Result, Stored};
 use crate::errors::{self, refused};
 use crate::limits::limits;
 use crate::options::Options;
+use crate::presets::Preset;
 use crate::request::{Ask, Requests};
 use crate::xml;
 
@@ -130,7 +131,9 @@ impl Bucket {
 
 impl Service for Bucket {
     fn limits(&self) -> Limits {
-        limits(self.requests.address.prefix.len(), self.options.preset.facts().equal_parts)
+        let (address, preset) = (&self.requests.address, self.options.preset);
+        let is_amazon = preset == Preset::Aws && !address.is_own;
+        limits(address.prefix.len(), is_amazon, preset.facts().equal_parts)
     }
 
     fn place(&self) -> String {
