@@ -227,7 +227,13 @@ fn a_line_to_a_server_may_fail_once_in_each_way() {
 
 #[test]
 fn a_line_to_a_service_that_is_a_double_may_fail_once_in_each_way() {
-    all_outlast(vec![services::backblaze(), services::drive(), services::dropbox(), services::onedrive()]);
+    all_outlast(vec![
+        services::amazon(),
+        services::backblaze(),
+        services::drive(),
+        services::dropbox(),
+        services::onedrive(),
+    ]);
 }
 
 #[test]

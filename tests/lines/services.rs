@@ -1,7 +1,8 @@
 //! The services behind lines, what their requests do, and a read-only web server with them.
 
 use windlass_test_servers::{
-    Asked, Azurite, B2Double, Dav, DriveDouble, DropboxDouble, FakeGcs, OneDriveDouble, Said, Seaweed, Web,
+    Asked, Azurite, B2Double, Dav, DriveDouble, DropboxDouble, FakeGcs, OneDriveDouble, S3Double, Said,
+    Seaweed, Web,
 };
 
 use super::Does::{self, Delete, List, Read, Store};
@@ -40,6 +41,27 @@ pub fn s3() -> Line {
         secret,
         faults,
         expired,
+        _server: Box::new((server, double)),
+    }
+}
+
+/// As Amazon lists, with keys of a role: another token each time that it is asked for.
+pub fn amazon() -> Line {
+    let server = S3Double::start();
+    let (double, faults) = line(port_of(server.endpoint()), of_s3);
+    let storage = format!(
+        "plugin = \"s3\"\nbucket = \"{}\"\nprefix = \"acme\"\nendpoint = \"{}\"\naccess_key_id = \"ASIAROLE\"\n\
+         secret_access_key = {{ env = \"SECRET\" }}\nsession_token = {{ command = [\"sh\", \"-c\", \"echo token.$$\"] }}\n",
+        S3Double::BUCKET,
+        double.endpoint()
+    );
+    Line {
+        name: "amazon",
+        reads: &["data", "manifest.json"],
+        storage,
+        secret: "hunter2-of-the-role",
+        faults,
+        expired: Some(S3Double::refusal(400, "ExpiredToken")),
         _server: Box::new((server, double)),
     }
 }
