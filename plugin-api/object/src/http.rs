@@ -17,7 +17,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use windlass_plugin_api::{Error, ErrorKind, Result};
 
-use crate::retry::RETRY_AFTER;
+use crate::retry::{LONGEST, RETRY_AFTER};
 use crate::service::unavailable;
 
 pub use flow::{Flow, FlowEnd};
@@ -163,7 +163,15 @@ impl Answer {
 pub fn passing(status: StatusCode, retry_after: Option<u64>, message: impl Into<String>) -> Option<Error> {
     let passes = matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504);
     let error = passes.then(|| unavailable(message))?;
-    Some(retry_after.into_iter().fold(error, |error, seconds| error.detail(RETRY_AFTER, seconds)))
+    let Some(seconds) = retry_after else { return Some(error) };
+    let error = error.detail(RETRY_AFTER, seconds);
+    let is_long = seconds > LONGEST.as_secs();
+    let hint = || {
+        format!(
+            "The service asks to be left alone for {seconds} seconds, more than is waited before one attempt: run it again then."
+        )
+    };
+    Some(if is_long { error.hint(hint()) } else { error })
 }
 
 /// Something took longer than it may.
@@ -230,4 +238,18 @@ fn tls(options: &HttpOptions) -> Result<ClientConfig> {
         .with_safe_default_protocol_versions()
         .map_err(|error| wrong("can't set TLS up".to_owned()).because(&error))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_asks_for_more_time_than_it_is_given_is_told_with_it() {
+        let busy = |seconds| passing(StatusCode::SERVICE_UNAVAILABLE, seconds, "busy").unwrap();
+        assert!(busy(Some(3600)).hint.unwrap().contains("for 3600 seconds"));
+        assert_eq!((busy(Some(60)).hint, busy(None).hint), (None, None));
+        assert_eq!(busy(Some(60)).details[RETRY_AFTER], 60);
+        assert!(passing(StatusCode::FORBIDDEN, Some(60), "no").is_none());
+    }
 }
