@@ -13,17 +13,15 @@ use windlass_testkit::TestHost;
 const MIB: usize = 1024 * 1024;
 
 fn storage(double: &Double) -> (Webdav, Context) {
-    patient(double.endpoint(), 60)
+    of(double, &TestHost::new().secret("token", "hunter2-token"))
 }
 
-/// A storage whose server may be silent for so many seconds.
-fn patient(endpoint: &str, seconds: u32) -> (Webdav, Context) {
-    let cx = TestHost::new().secret("token", "hunter2-token").context();
+fn of(double: &Double, host: &TestHost) -> (Webdav, Context) {
+    let cx = host.context();
     let options = json!({
-        "url": format!("{endpoint}/dav"),
+        "url": format!("{}/dav", double.endpoint()),
         "bearer_token": { "$secret": "token" },
         "part_size": 1,
-        "timeout": seconds,
     });
     (Webdav::new(serde_json::from_value(options).unwrap(), &cx).unwrap(), cx)
 }
@@ -167,6 +165,32 @@ fn a_small_object_that_is_given_up_takes_its_hidden_file_along_and_nothing_else(
     assert_eq!(of("DELETE"), [of("PUT")[0]], "of the attempts none has a file of its own");
 }
 
+/// A lock that never goes, and somebody who has enough of it.
+#[test]
+fn a_small_object_whose_run_is_cancelled_takes_its_hidden_file_along() {
+    let host = TestHost::new().secret("token", "hunter2-token");
+    let (moves, run) = (Mutex::new(0), host.clone());
+    let double = Double::start(move |asked| match asked.method.as_str() {
+        "MOVE" => {
+            let mut moves = moves.lock().unwrap();
+            *moves += 1;
+            if *moves == 2 {
+                run.cancel();
+            }
+            Said::status(423)
+        }
+        "PROPFIND" => file(6),
+        _ => Said::status(201),
+    });
+    let (storage, cx) = of(&double, &host);
+    assert_eq!(published(&storage, &cx, b"little").unwrap_err().kind, ErrorKind::Cancelled);
+    let asked = double.asked();
+    let hidden = &asked.iter().find(|asked| asked.method == "PUT").unwrap().path;
+    let deleted: Vec<_> =
+        asked.iter().filter(|asked| asked.method == "DELETE").map(|asked| &asked.path).collect();
+    assert_eq!(deleted, [hidden]);
+}
+
 /// What is there under the name is another one's: ours was never asked to be given it.
 #[test]
 fn an_object_of_somebody_else_is_not_taken_for_one_that_could_not_be_stored() {
@@ -183,85 +207,6 @@ fn an_object_of_somebody_else_is_not_taken_for_one_that_could_not_be_stored() {
     });
     let (storage, cx) = storage(&double);
     assert_eq!(published(&storage, &cx, b"little").unwrap_err().kind, ErrorKind::Full);
-}
-
-#[test]
-fn a_stream_whose_source_pauses_for_longer_than_the_time_limit_is_stored() {
-    let double = Double::start(|asked| match asked.method.as_str() {
-        "PROPFIND" => file(4 * MIB),
-        _ => Said::status(201),
-    });
-    let (storage, cx) = patient(double.endpoint(), 1);
-    let mut upload = storage.create(&cx, "data", &CreateOptions::default()).unwrap();
-    upload.write_all(&vec![7; 2 * MIB + 1]).unwrap();
-    // As a dump that waits for a lock: nothing is there to be sent.
-    std::thread::sleep(std::time::Duration::from_millis(1500));
-    upload.write_all(&vec![7; 2 * MIB - 1]).unwrap();
-    upload.finish().unwrap();
-    upload.publish().unwrap();
-    let put = double.asked().into_iter().find(|asked| asked.method == "PUT").unwrap();
-    assert_eq!(put.body.len(), 4 * MIB);
-}
-
-#[test]
-fn a_server_that_has_all_bytes_and_says_nothing_is_told() {
-    let double = Double::start(|asked| match asked.method.as_str() {
-        "PUT" => Said::silence(),
-        "PROPFIND" => file(3 * MIB),
-        _ => Said::status(201),
-    });
-    let (storage, cx) = patient(double.endpoint(), 1);
-    let mut upload = storage.create(&cx, "data", &CreateOptions::default()).unwrap();
-    upload.write_all(&vec![7; 3 * MIB]).unwrap();
-    let error = upload.finish().unwrap_err();
-    assert!(format!("{error:?}").contains("has all bytes and says nothing in 1 seconds"), "{error:?}");
-    drop(upload);
-    let asked = double.asked();
-    let hidden = &asked.iter().find(|asked| asked.method == "PUT").unwrap().path;
-    assert!(
-        asked.iter().any(|asked| asked.method == "DELETE" && asked.path == *hidden),
-        "a half upload stays"
-    );
-    assert!(!asked.iter().any(|asked| asked.method == "MOVE"), "published");
-}
-
-#[test]
-fn a_server_that_takes_no_more_bytes_is_told() {
-    // It accepts, and reads nothing.
-    let deaf = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let port = deaf.local_addr().unwrap().port();
-    // Each request has a connection of its own, so that uploads are known by the first bytes.
-    let behind = Double::start(|asked| match asked.method.as_str() {
-        "PROPFIND" => file(0).header("connection", "close"),
-        _ => Said::status(201).header("connection", "close"),
-    });
-    let to = behind.endpoint().rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
-    std::thread::spawn(move || split(&deaf, to));
-    let (storage, cx) = patient(&format!("http://127.0.0.1:{port}"), 1);
-    let mut upload = storage.create(&cx, "data", &CreateOptions::default()).unwrap();
-    let piece = vec![7; MIB];
-    // The systems at both ends take some MiB.
-    let error = (0..200).find_map(|_| upload.write_all(&piece).err()).expect("it goes on for ever");
-    assert!(format!("{error:?}").contains("took no byte in 1 seconds"), "{error:?}");
-    drop(upload);
-    assert!(behind.asked().iter().any(|asked| asked.method == "DELETE"), "a half upload stays");
-}
-
-/// Uploads are taken by nobody; all else goes to the port.
-fn split(deaf: &std::net::TcpListener, behind: u16) {
-    let mut held = Vec::new();
-    for mut client in deaf.incoming().flatten() {
-        let mut begin = [0; 3];
-        while client.peek(&mut begin).is_ok_and(|count| (1..3).contains(&count)) {}
-        if &begin == b"PUT" {
-            held.push(client);
-            continue;
-        }
-        let mut server = std::net::TcpStream::connect(("127.0.0.1", behind)).unwrap();
-        let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-        std::thread::spawn(move || std::io::copy(&mut from, &mut to));
-        std::thread::spawn(move || std::io::copy(&mut server, &mut client));
-    }
 }
 
 /// A rival holds the name for a moment, then has it. That our hidden file is gone afterwards proves nothing: we removed it.
