@@ -113,6 +113,18 @@ fn a_key_that_the_service_does_not_take_is_refused_before_anything_is_asked() {
 }
 
 #[test]
+fn what_an_object_that_is_given_up_may_have_left_is_cleared_away_once() {
+    let double = Double::new();
+    double.state().is_busy = true;
+    assert_eq!(put(&double, 1, b"small").unwrap_err().kind, ErrorKind::Unavailable);
+    let asked = &double.state().asked;
+    assert_eq!(
+        (asked.len(), asked.last(), asked.iter().filter(|name| **name == "clear").count()),
+        (8, Some(&"clear"), 1)
+    );
+}
+
+#[test]
 fn a_part_that_fails_fails_the_write_of_a_later_one() {
     let double = Double::new();
     double.state().refuse_part = Some(1);

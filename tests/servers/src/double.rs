@@ -70,6 +70,8 @@ pub struct Said {
     body: Vec<u8>,
     is_lost: bool,
     is_cut: bool,
+    /// What is missing never comes, and the connection stays.
+    is_silent: bool,
 }
 
 impl Said {
@@ -83,29 +85,40 @@ impl Said {
         Self { is_lost: true, ..Self::default() }
     }
 
+    /// No answer, and the connection stays: it ends when the client leaves it.
+    pub fn silence() -> Self {
+        Self { is_silent: true, ..Self::lost() }
+    }
+
+    /// Where it would break off, nothing more comes and the connection stays.
+    #[must_use]
+    pub fn silent(self) -> Self {
+        Self { is_silent: true, ..self }
+    }
+
     /// With a body that breaks off in the middle, unless it is small or nobody asked for one.
     #[must_use]
-    pub fn cut_in_half(mut self, method: &str) -> Self {
-        if method == "GET" && self.body.len() > 300_000 {
-            let whole = self.body.len();
-            self.body.truncate(whole / 2);
-            self.headers.retain(|(name, _)| name != "content-length");
-            self.headers.push(("content-length".to_owned(), whole.to_string()));
-            self.is_cut = true;
-        }
+    pub fn cut_in_half(self, method: &str) -> Self {
+        let half = self.body.len() / 2;
+        if method == "GET" && half > 150_000 { self.cut_at(half) } else { self }
+    }
+
+    /// With a body that breaks off after so many bytes.
+    #[must_use]
+    pub fn cut_at(mut self, length: usize) -> Self {
+        let whole = self.body.len();
+        self.body.truncate(length);
+        self.headers.retain(|(name, _)| name != "content-length");
+        self.headers.push(("content-length".to_owned(), whole.to_string()));
+        self.is_cut = true;
         self
     }
 
     /// With a body that breaks off in the middle, however small; without one, no answer at all.
     #[must_use]
-    pub fn broken(mut self) -> Self {
-        let whole = self.body.len();
-        self.is_lost = whole == 0;
-        self.body.truncate(whole / 2);
-        self.headers.retain(|(name, _)| name != "content-length");
-        self.headers.push(("content-length".to_owned(), whole.to_string()));
-        self.is_cut = true;
-        self
+    pub fn broken(self) -> Self {
+        let length = self.body.len();
+        Self { is_lost: length == 0, ..self.cut_at(length / 2) }
     }
 
     /// With this header.
@@ -171,7 +184,7 @@ fn converse(
         let is_head = asked.method == "HEAD";
         known.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
         if said.is_lost {
-            return Ok(());
+            return end(&said, &mut reader);
         }
         let mut head = format!("HTTP/1.1 {} x\r\n", said.status);
         let has_length = said.headers.iter().any(|(name, _)| name == "content-length");
@@ -186,9 +199,20 @@ fn converse(
         if !is_head {
             writer.write_all(&said.body)?;
         }
-        if said.is_cut || is_last {
+        if said.is_cut {
+            return end(&said, &mut reader);
+        }
+        if is_last {
             return Ok(());
         }
+    }
+    Ok(())
+}
+
+/// The end of a connection in the middle of an answer: at once, or when the client has enough of waiting.
+fn end(said: &Said, reader: &mut impl Read) -> io::Result<()> {
+    if said.is_silent {
+        io::copy(reader, &mut io::sink())?;
     }
     Ok(())
 }
