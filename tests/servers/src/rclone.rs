@@ -131,7 +131,7 @@ impl RcloneFtp {
 
     #[track_caller]
     fn with(certificate: Option<(String, String)>) -> Self {
-        Self { server: Server::start(Ftp { data: free_port(), certificate }) }
+        Self { server: Server::start(Ftp { data: 0, certificate }) }
     }
 
     /// Its port.
@@ -160,6 +160,10 @@ impl Kind for Ftp {
         "rclone-ftp".to_owned()
     }
 
+    fn choose_ports(&mut self) {
+        self.data = free_port().min(60_000);
+    }
+
     fn prepare(&self, folder: &Path) {
         fs::create_dir(folder.join("data")).unwrap();
         if let Some((certificate, key)) = &self.certificate {
@@ -176,7 +180,7 @@ impl Kind for Ftp {
         argv.extend(["--config", "/dev/null", "serve", "ftp", "--addr", &address, "-v"].map(str::to_owned));
         argv.extend(["--user", USER, "--passive-port"].map(str::to_owned));
         // A range, of which it takes any that is free.
-        argv.push(format!("{}-{}", self.data.min(60_000), self.data.min(60_000) + 200));
+        argv.push(format!("{}-{}", self.data, self.data + 200));
         if self.certificate.is_some() {
             argv.extend([format!("--cert={folder}/cert.pem"), format!("--key={folder}/key.pem")]);
         }
