@@ -246,3 +246,60 @@ fn a_passphrase_is_asked_for_once_on_a_terminal_and_only_where_nothing_else_open
     let arguments = ["restore", "shop", "--to", "sqlite:new.db", "--identity", "locked.sec"];
     sandbox.run(&arguments).expect(1).says("needs a passphrase");
 }
+
+/// Every 16 bytes of the secret numbers in what `gpg --export-secret-keys` wrote of an unlocked key, as hexadecimal digits:
+/// they are the end of each packet of a private key, behind the public part and an octet that says they aren't locked.
+fn secret_windows(export: &[u8]) -> Vec<String> {
+    let (mut rest, mut windows) = (export, Vec::new());
+    while let [first, length @ ..] = rest {
+        let (tag, octets) = ((first >> 2) & 15, 1 << (first & 3));
+        let count = length[..octets].iter().fold(0, |count, octet| count << 8 | usize::from(*octet));
+        let (body, behind) = length[octets..].split_at(count);
+        // Private keys and subkeys of RSA: version, time and algorithm, and two public numbers.
+        if matches!(tag, 5 | 7) {
+            assert_eq!((body[0], body[5]), (4, 1), "an RSA key of version 4");
+            let bytes = |at: usize| (usize::from(body[at]) << 8 | usize::from(body[at + 1])).div_ceil(8) + 2;
+            let public = 6 + bytes(6) + bytes(6 + bytes(6));
+            windows.extend(body[public..].windows(16).map(hex));
+        }
+        rest = behind;
+    }
+    assert!(windows.len() > 1000, "{}", windows.len());
+    windows
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn no_log_holds_a_part_of_a_private_key_however_much_is_told() {
+    for passphrase in ["", "open sesame"] {
+        let (sandbox, gpg) = (Sandbox::new(), Gpg::new());
+        database(&sandbox.path("shop.db"), "wal", 5);
+        let locked = ["--passphrase", passphrase];
+        let fingerprint = gpg.key_of("rsa2048", &sandbox.path(""), "key", passphrase);
+        gpg.run(&[&locked[..], &["--quick-add-key", &fingerprint, "rsa2048", "encr", "never"]].concat(), b"");
+        let secret = gpg.run(&[&locked[..], &["--export-secret-keys"]].concat(), b"");
+        sandbox.write("key.pub", gpg.run(&["--export"], b""));
+        sandbox.write("key.asc", gpg.run(&[&locked[..], &["--armor", "--export-secret-keys"]].concat(), b""));
+        let unlock = if passphrase.is_empty() { "" } else { ", sign_passphrase = \"open sesame\"" };
+        config(
+            &sandbox,
+            &format!(
+                "{{ plugin = \"openpgp\", recipient_files = [\"key.pub\"], sign_with = {{ file = \"key.asc\" }}{unlock} }}"
+            ),
+            "[decode.openpgp]\nidentity_files = [\"key.asc\"]\npassphrases = [\"open sesame\"]\n",
+        );
+        let windows = secret_windows(&secret);
+        let restore = ["restore", "shop", "--to", "sqlite:new.db"];
+        for (level, arguments) in
+            [("-vv", &["backup"][..]), ("-vvv", &["backup"]), ("-vv", &restore), ("-vvv", &restore)]
+        {
+            let ran = sandbox.run(&[&[level], arguments].concat()).expect(0);
+            let told = format!("{}{}", ran.stdout, ran.stderr).to_lowercase();
+            let found = windows.iter().find(|window| told.contains(*window));
+            assert_eq!(found, None, "{level} {arguments:?} with the passphrase {passphrase:?}");
+        }
+    }
+}

@@ -27,7 +27,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use windlass_plugin_api::{
-    Context, Error, ErrorKind, Filter, Plugin, Reader, Result, Secret, Sink, export_plugin,
+    Context, Error, ErrorKind, Filter, Plugin, Reader, Result, Secret, Sink, export_plugin, silence,
 };
 
 use encode::To;
@@ -102,6 +102,8 @@ impl Plugin for OpenPgp {
 
     /// Keys that can't be encrypted to are told here, before a source has begun.
     fn new(options: Options, _: &Context) -> Result<Self> {
+        // The library writes private keys to its log, and long traces of its calls for keys that it doesn't know.
+        silence("pgp");
         let has_recipients = !options.recipients.is_empty() || !options.recipient_files.is_empty();
         let refuse = |what: &str| Err(Error::new(ErrorKind::Config, what));
         if has_recipients && options.passphrase.is_some() {
