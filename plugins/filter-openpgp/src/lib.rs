@@ -13,6 +13,7 @@ mod encode;
 mod frame;
 mod identities;
 mod keyring;
+mod kinds;
 mod message;
 mod packets;
 mod recipients;

@@ -10,8 +10,8 @@ use pgp::composed::SignedPublicKey;
 use pgp::types::{Fingerprint, KeyDetails, Timestamp};
 use windlass_plugin_api::{Error, ErrorKind, Result};
 
-use crate::certs;
 use crate::validity::{Chosen, Standing, Survey, Use};
+use crate::{certs, kinds};
 
 /// The fingerprint of a stream that a passphrase opens.
 pub const PASSPHRASE: &str = "passphrase";
@@ -41,15 +41,31 @@ impl Recipient {
         let survey = Survey::new(&key, Timestamp::now());
         let fingerprint = short(&key.fingerprint());
         let refuse = |why: &str| Err(refuse(&format!("{place} (`{fingerprint}`)"), why));
+        // Of such a key not even the signatures can be proved.
+        if let Some(kind) = kinds::unsupported(&key.primary_key) {
+            return Err(unsupported(place, &fingerprint, &kind));
+        }
+        let kind_of = |part| match part {
+            Chosen::Primary => kinds::unsupported(&key.primary_key),
+            Chosen::Subkey(number) => kinds::unsupported(&key.public_subkeys[number].key),
+        };
         let part = match survey.standing {
-            Standing::Good => survey.choose(Use::Encrypt, |_| true),
+            Standing::Good => survey.choose(Use::Encrypt, |part| kind_of(part).is_none()),
             standing => return refuse(&told("", standing)),
         };
         let reads_chunks = survey.reads_chunks();
         match part {
             Ok(part) => Ok(Self { part, reads_chunks, fingerprint, key }),
-            Err(Some(standing)) => refuse(&told("its key for encryption ", standing)),
-            Err(None) => refuse("can't be encrypted to: none of its keys is for encryption"),
+            Err(failed) => {
+                // Perhaps there is one that holds.
+                if let Some(kind) = survey.choose(Use::Encrypt, |_| true).ok().and_then(kind_of) {
+                    return Err(unsupported(place, &fingerprint, &kind));
+                }
+                match failed {
+                    Some(standing) => refuse(&told("its key for encryption ", standing)),
+                    None => refuse("can't be encrypted to: none of its keys is for encryption"),
+                }
+            }
         }
     }
 
@@ -59,6 +75,11 @@ impl Recipient {
             Chosen::Subkey(number) => Part::Subkey(&self.key.public_subkeys[number].key),
         }
     }
+}
+
+fn unsupported(place: &str, fingerprint: &str, kind: &str) -> Error {
+    let message = format!("{place} (`{fingerprint}`) is a key of a kind that isn't supported: {kind}");
+    Error::new(ErrorKind::Config, message).hint(certs::KINDS)
 }
 
 fn refuse(place: &str, why: &str) -> Error {
@@ -102,7 +123,7 @@ impl Places<'_> {
         for (number, text) in (1..).zip(self.texts) {
             let place = format!("{} {number}", self.word);
             if certs::is_armored(text) {
-                let found = certs::parse_public(text.as_bytes(), &place)?;
+                let found = certs::parse_public(text.as_bytes(), &place, false)?;
                 keys.extend(found.into_iter().map(|key| (key, place.clone())));
                 continue;
             }
@@ -114,7 +135,7 @@ impl Places<'_> {
         }
         for path in self.files {
             let place = format!("`{}`", path.display());
-            let found = certs::parse_public(&certs::read(path)?, &place)?;
+            let found = certs::parse_public(&certs::read(path)?, &place, false)?;
             keys.extend(found.into_iter().map(|key| (key, place.clone())));
         }
         Ok(keys)
@@ -123,7 +144,8 @@ impl Places<'_> {
     fn read_keyring(&self) -> Result<Vec<SignedPublicKey>> {
         let mut keys = Vec::new();
         for path in self.keyring {
-            keys.extend(certs::parse_public(&certs::read(path)?, &format!("`{}`", path.display()))?);
+            let place = format!("`{}`", path.display());
+            keys.extend(certs::parse_public(&certs::read(path)?, &place, true)?);
         }
         Ok(keys)
     }
