@@ -191,7 +191,7 @@ impl Filter for OpenPgp {
         let recorded = recorded.filter_map(|text| text.as_str().map(str::to_owned)).collect();
         let passphrases = self.options.passphrase.iter().chain(&self.options.passphrases).collect();
         let keys = Keyring::new(cx, self.keys(cx), passphrases, recorded);
-        decode::decoder(&keys, self.signers()?, input)
+        decode::decoder(&keys, self.signers()?, !params.is_empty(), input)
     }
 
     fn by_hand(&self) -> Option<String> {
