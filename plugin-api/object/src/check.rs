@@ -131,10 +131,9 @@ impl<S: Service> Check<'_, S> {
         let what = ListOptions { prefix: key.clone(), ..ListOptions::default() };
         match self.small(core.page(&what)).await {
             Ok(page) if page.entries.iter().any(|entry| entry.key == key) => {}
-            Ok(_) => self
-                .report
-                .warnings
-                .push("An object that was just stored isn't listed: wait before you rely on `list`.".to_owned()),
+            Ok(_) => self.report.warnings.push(
+                "An object that was just stored isn't listed: wait before you rely on `list`.".to_owned(),
+            ),
             Err(error) if error.kind == ErrorKind::Denied => self.cannot_list(),
             Err(error) => return Err(error),
         }
@@ -147,7 +146,8 @@ impl<S: Service> Check<'_, S> {
         core.put(&key, &how(), bytes.clone()).await?;
         let mut note = format!("1 MiB up in {}", told(started.elapsed()));
         let started = Instant::now();
-        let read = if can_read { Some(crate::download::whole(core, &key, bytes.len() as u64).await) } else { None };
+        let read =
+            if can_read { Some(crate::download::whole(core, &key, bytes.len() as u64).await) } else { None };
         let down = started.elapsed();
         if let Some(error) = self.delete().await? {
             return Err(error);

@@ -25,7 +25,10 @@ fn says(report: &StorageReport, what: &str) -> bool {
 fn what_can_be_removed_is_large_enough_to_tell_the_throughput_and_goes() {
     let double = Double::new();
     let report = checked(&double);
-    assert!(says(&report, "1 MiB up in") && says(&report, "down in") && says(&report, "latency"), "{report:?}");
+    assert!(
+        says(&report, "1 MiB up in") && says(&report, "down in") && says(&report, "latency"),
+        "{report:?}"
+    );
     assert_eq!(sizes(&double), [64, 64, MIB as usize]);
     assert!(double.state().objects.is_empty() && !report.keeps_deleted);
     assert!(double.state().asked.contains(&"begin"), "no upload in parts was tried");

@@ -51,7 +51,12 @@ impl Container {
             vec![(MARK, how.mark.clone()), ("x-ms-blob-content-type", "application/octet-stream".to_owned())];
         headers.extend(how.if_absent.then(|| ("if-none-match", "*".to_owned())));
         let options = &self.options;
-        headers.extend(options.access_tier.filter(|_| !how.is_probe).map(|tier| ("x-ms-access-tier", tier.name().to_owned())));
+        headers.extend(
+            options
+                .access_tier
+                .filter(|_| !how.is_probe)
+                .map(|tier| ("x-ms-access-tier", tier.name().to_owned())),
+        );
         headers.extend(options.encryption_scope.clone().map(|scope| ("x-ms-encryption-scope", scope)));
         if let Some(policy) = options.immutability.filter(|_| !how.is_probe) {
             let days = i64::from(policy.days) * 86_400;

@@ -264,7 +264,8 @@ fn bucket(may_delete: bool) -> Double {
     Double::start(move |asked| {
         let mut objects = objects.lock().unwrap();
         let place = format!("http://{}/session?upload_id=7", asked.header("host"));
-        let key = asked.path.split(['?', '/']).find(|part| part.contains("windlass-check")).unwrap_or_default();
+        let key =
+            asked.path.split(['?', '/']).find(|part| part.contains("windlass-check")).unwrap_or_default();
         match asked.method.as_str() {
             "POST" if asked.path.contains("uploadType=resumable") => {
                 Said::status(200).header("location", place)
@@ -272,8 +273,8 @@ fn bucket(may_delete: bool) -> Double {
             "POST" => {
                 let (head, rest) = split(&asked.body, b"\r\n\r\n{");
                 let (described, rest) = split(rest, b"\r\n--");
-                let described: serde_json::Value =
-                    serde_json::from_slice(&[b"{", described].concat()).unwrap_or_else(|_| panic!("{head:?}"));
+                let described: serde_json::Value = serde_json::from_slice(&[b"{", described].concat())
+                    .unwrap_or_else(|_| panic!("{head:?}"));
                 let (_, rest) = split(rest, b"\r\n\r\n");
                 let (bytes, _) = split(rest, b"\r\n--");
                 let name = described["name"].as_str().unwrap().to_owned();
@@ -334,6 +335,10 @@ fn a_check_retains_nothing_and_an_object_creator_makes_no_object() {
             assert!(says("1 MiB up in") == may_delete && says("can't delete") != may_delete, "{report:?}");
         }
         let sessions = asked.iter().filter(|asked| asked.path.contains("uploadType=resumable"));
-        assert!(sessions.into_iter().all(|asked| String::from_utf8_lossy(&asked.body).contains("retainUntilTime")));
+        assert!(
+            sessions
+                .into_iter()
+                .all(|asked| String::from_utf8_lossy(&asked.body).contains("retainUntilTime"))
+        );
     }
 }
