@@ -165,7 +165,7 @@ impl<S: Service> Check<'_, S> {
     /// Begins an upload as a backup does, with all that the options ask for, and gives it up: it makes no object.
     async fn half_upload(&mut self, may_delete: bool) -> Result<()> {
         let (core, key) = (self.core, self.key.clone());
-        let how = How { is_probe: false, ..how() };
+        let how = How { is_probe: false, if_absent: true, ..how() };
         let handle = core.insist(&format!("begin `{key}`"), || core.service.begin(&key, &how)).await?;
         let part = Part { number: 1, offset: 0, is_last: true, bytes: noise(SMALL_BYTES) };
         let sent = core

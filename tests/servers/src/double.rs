@@ -96,6 +96,13 @@ impl Said {
         self
     }
 
+    /// With `to` in place of `from` in its headers: a server before which something stands names itself in them.
+    #[must_use]
+    pub fn renamed(mut self, from: &str, to: &str) -> Self {
+        self.headers.iter_mut().for_each(|(_, value)| *value = value.replace(from, to));
+        self
+    }
+
     /// With this header.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
