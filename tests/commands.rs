@@ -148,7 +148,6 @@ fn an_unknown_pipeline_is_told_with_the_nearest_name_and_nothing_is_backed_up() 
 fn a_dry_run_of_a_backup_shows_the_plan_and_writes_nothing() {
     let sandbox = sandbox();
     let before = sandbox.files("");
-    // Something that is made and removed again changes the time of its folder.
     let changed = || std::fs::metadata(sandbox.path("store")).map(|folder| folder.modified().unwrap()).ok();
     let store = changed();
     let plan = sandbox.ok(&["backup", "shop", "--dry-run"]);

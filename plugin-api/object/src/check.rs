@@ -38,7 +38,7 @@ pub(crate) async fn check<S: Service>(core: &Core<S>) -> Result<StorageReport> {
     let may_delete = check.delete().await?.is_none();
     let is_gone = if may_delete { check.probe().await? } else { true };
     // Where deleting is refused for a lock, what an upload is given up by may be refused too.
-    if is_gone {
+    if is_gone && (core.service.can_abort() || !may_delete) {
         check.half_upload(may_delete).await?;
     }
     if !may_delete {

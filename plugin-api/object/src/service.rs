@@ -75,6 +75,11 @@ pub trait Service: Send + Sync + 'static {
         false
     }
 
+    /// Whether `abort` removes what an upload has stored. Otherwise the service forgets it in its own time.
+    fn can_abort(&self) -> bool {
+        true
+    }
+
     /// The service's clock, in seconds ahead of ours, as its last answer said.
     fn skew_seconds(&self) -> Option<i64> {
         None
