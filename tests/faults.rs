@@ -175,6 +175,33 @@ fn a_publish_that_only_says_it_was_done_is_no_snapshot() {
 }
 
 #[test]
+fn an_object_that_is_not_there_after_its_publish_is_no_snapshot() {
+    let sandbox = Sandbox::new();
+    config(&sandbox, "", "", "lie = \"keeps\"");
+    let said = ["storage one", "/data` isn't there, though the storage said that it is stored"];
+    sandbox.run(&["backup"]).fails_with("keeps", &said);
+    sandbox.nothing_is_left("keeps");
+}
+
+/// That a failed run has aborted is only known by asking.
+#[test]
+fn half_uploads_that_a_failed_run_did_not_abort_are_removed_by_it_or_by_the_next_one() {
+    let sandbox = Sandbox::new();
+    let fails = "behaviour = \"fails-half-way\"";
+    config(&sandbox, fails, "", "lie = \"aborts\"\ndeny_delete = true");
+    sandbox.run(&["backup"]).fails_with("asked", &["asked to: FailsHalfWay"]);
+    sandbox.nothing_is_left("asked");
+
+    // It can't even be asked.
+    config(&sandbox, fails, "", "lie = \"aborts\"\npanic_in = \"leftovers\"");
+    sandbox.run(&["backup"]).expect(1).says("stays for now");
+    assert_eq!((sandbox.files("store").len(), sandbox.records().len()), (1, 1));
+    config(&sandbox, "", "", "");
+    sandbox.run(&["backup"]).expect(0).says("removed 1 leftover");
+    assert_eq!((sandbox.files("store").len(), sandbox.records().len()), (OBJECTS.len(), 0));
+}
+
+#[test]
 fn a_storage_whose_folder_vanishes_is_told_and_the_folder_stays_gone() {
     for nth in 1..=OBJECTS.len() {
         let sandbox = Sandbox::new();

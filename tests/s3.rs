@@ -9,8 +9,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use common::misbehaving::text;
 use common::{Ran, Sandbox, database, rows, until};
-use windlass_test_servers::{Keys, Seaweed};
+use windlass_test_servers::{Double, Keys, Seaweed};
 
 const BUCKET: &str = "backups";
 
@@ -154,6 +155,34 @@ fn what_a_killed_run_has_left_goes_with_the_next_one() {
     run(&sandbox, Seaweed::ADMIN, &["backup", "slow"]).expect(0).says("removed 1 leftover");
     assert_eq!(server.half_uploads(BUCKET), 0);
     assert!(Path::new(&gate).exists());
+}
+
+/// Where all parts must have one size, 10,000 of them must hold what a source says that it has, also behind a filter.
+#[test]
+fn the_estimate_of_a_source_makes_parts_larger_where_they_can_not_grow() {
+    let (server, sandbox) = (server(), Sandbox::new());
+    let port = server.port();
+    let line = Double::start(move |asked| asked.pass_on(port));
+    let parts = |preset: &str, estimate_bytes: u64| {
+        let all = text(
+            &sandbox,
+            &format!("bytes = 20000000\nestimate_bytes = {estimate_bytes}"),
+            "behaviour = \"none\"",
+            "",
+        );
+        let (source, pipeline) =
+            (all.split_once("[storage.one]").unwrap().0, all.split_once("[pipeline").unwrap().1);
+        let storage = storage(&server, "one", "")
+            .replace("\"seaweedfs\"", &format!("\"{preset}\"\naccount = \"acme\""));
+        let storage = storage.replace(&server.endpoint(), line.endpoint());
+        sandbox.config(&format!("{source}{storage}[pipeline{pipeline}"));
+        let before = line.asked().len();
+        run(&sandbox, Seaweed::ADMIN, &["backup"]).expect(0);
+        line.asked()[before..].iter().filter(|asked| asked.path.contains("partNumber=")).count()
+    };
+    assert_eq!(parts("r2", 20_000_000), 3, "of 8 MiB");
+    assert_eq!(parts("r2", 150_000_000_000), 0, "of more than 20 MB");
+    assert_eq!(parts("seaweedfs", 150_000_000_000), 3, "they grow, if more comes");
 }
 
 #[test]

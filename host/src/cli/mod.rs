@@ -14,6 +14,7 @@ mod init;
 mod list;
 mod log;
 mod merged;
+mod output;
 mod plugins;
 mod reconcile;
 mod restore;

@@ -1,23 +1,19 @@
 //! `windlass restore`.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::fd::AsRawFd;
+use std::fs::{self, File};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustix::fs::{AtFlags, CWD, OFlags, linkat};
 use windlass_plugin_api::{During, Kind, RawName, Reader, RestoreMode};
 
 use super::args::{AdHoc, Mode, Restore};
 use super::ask;
+use super::output::to_file;
 use super::session::{Keys, Session, base, item_options};
 use crate::catalog::Manifest;
-use crate::catalog::snapshot::SnapshotId;
 use crate::config::{Located, Selection, set, set_text};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::bare::{Bare, restore_bare};
@@ -214,36 +210,4 @@ fn output_stream(engine: &Arc<Engine>, held: &Held, arguments: &Restore, output:
         seconds: started.elapsed().as_secs_f64(),
     });
     Ok(Exit::Ok)
-}
-
-/// Writes beside the file and renames: it is whole or as it was.
-fn to_file(path: &Path, write: impl FnOnce(&mut File) -> Outcome<u64>) -> Outcome<u64> {
-    let sibling = path.with_file_name(format!(".windlass-{}", SnapshotId::new(jiff::Timestamp::now())));
-    let failed = || format!("can't write `{}`", path.display());
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Without a name until it is whole, where the file system can do that: then nothing stays if we are killed.
-    let nameless = OpenOptions::new()
-        .write(true)
-        .mode(0o600)
-        .custom_flags(OFlags::TMPFILE.bits().cast_signed())
-        .open(folder);
-    let is_nameless = nameless.is_ok();
-    let named = |_| OpenOptions::new().write(true).create_new(true).mode(0o600).open(&sibling);
-    let mut file = nameless.or_else(named).during_with(failed)?;
-    let result = write(&mut file).and_then(|bytes| {
-        file.flush()?;
-        file.sync_all()?;
-        if is_nameless {
-            let own = format!("/proc/self/fd/{}", file.as_raw_fd());
-            linkat(CWD, own, CWD, &sibling, AtFlags::SYMLINK_FOLLOW)
-                .map_err(io::Error::from)
-                .during_with(failed)?;
-        }
-        fs::rename(&sibling, path).during_with(failed)?;
-        Ok(bytes)
-    });
-    if result.is_err() {
-        let _ = fs::remove_file(&sibling);
-    }
-    result
 }

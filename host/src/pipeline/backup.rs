@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use windlass_plugin_api::{Contents, Context, ErrorKind, ListOptions, Probe, Result, Source};
 
 use super::describe::{describe, write_own};
-use super::fan::{Fan, Member};
+use super::fan::Fan;
 use super::leftovers::{self, Record};
 use super::outputs::{OpenStorage, SnapshotOutputs, Writing};
 use super::plan::{Engine, Opened, Plan};
@@ -64,7 +64,7 @@ fn snapshot(
     let _ticker = Ticker::start(engine, run, "backup", &plan.pipeline, probe.estimate_bytes);
     let sequence = sequence::next(engine, plan, &fan)?;
     let record = Record::begin(engine.state.get()?, &key, fan.members.iter().map(|member| &member.open))?;
-    let writing = Writing::new(run, key, filters, fan);
+    let writing = Writing::new(run, key, filters, fan, probe.estimate_bytes);
     let outputs = Arc::new(SnapshotOutputs::new(writing.clone()));
     let _ = slot.set(outputs.clone());
 
@@ -80,10 +80,9 @@ fn snapshot(
         outputs.abort();
         writing.fan.abort();
     }
-    // Of a good run only what it went on without. Where nothing was shown, aborting was all: no right to list is needed.
-    let failed = |member: &Arc<Member>| failed && (outputs.is_shown() || !member.is_required());
-    let spoilt = writing.fan.members.iter().filter(|member| failed(member) || member.is_out());
-    record.end(leftovers::withdraw(engine, &writing.key, spoilt));
+    // Of a good run only what it went on without.
+    let spoilt = writing.fan.members.iter().filter(|member| failed || member.is_out());
+    record.end(leftovers::withdraw(engine, &writing.key, outputs.is_shown(), spoilt));
     let manifest = result?;
     sequence::remember(engine, plan, sequence);
     Ok(told(&manifest, &writing, started))
@@ -101,12 +100,14 @@ fn pour(plan: &Plan, run: &Run, source: &mut dyn Source, outputs: &SnapshotOutpu
 /// Makes everything visible: the streams and what describes them, in every storage, then the manifest in every storage.
 ///
 /// The manifest is durable before the first of them is visible: a storage that has no room for it leaves nothing, even
-/// where deleting is denied.
+/// where deleting is denied. And what it names is there, by the storages' own listings.
 fn publish(writing: &Writing, outputs: &SnapshotOutputs, manifest: &Manifest) -> Outcome<()> {
     let last = SnapshotOutputs::new(writing.clone());
     write_own(&last, MANIFEST, "manifest/1", &manifest.to_bytes()?, false)?;
     outputs.publish()?;
+    outputs.look()?;
     last.publish()?;
+    last.look()?;
     writing.fan.go_on()?;
     Ok(())
 }

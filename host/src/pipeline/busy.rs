@@ -36,10 +36,29 @@ impl Busy {
         Ok(())
     }
 
-    /// Does `work` on another thread, which is left behind if it takes longer than `limit`.
+    /// Does `work` on another thread, which is left behind if it holds the others back for longer than `limit`.
     pub fn within<T: Send + 'static>(
         self: &Arc<Self>,
         limit: Duration,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.wait_for(limit, || stalled(limit), work)
+    }
+
+    /// As [`within`](Self::within), for what nobody else waits for.
+    pub fn aside<T: Send + 'static>(
+        self: &Arc<Self>,
+        limit: Duration,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let late = || Error::new(ErrorKind::TimedOut, format!("no answer in {} seconds", limit.as_secs()));
+        self.wait_for(limit, late, work)
+    }
+
+    fn wait_for<T: Send + 'static>(
+        self: &Arc<Self>,
+        limit: Duration,
+        late: impl FnOnce() -> Error,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (tell, told) = channel();
@@ -48,7 +67,7 @@ impl Busy {
         })?;
         match told.recv_timeout(limit) {
             Ok(result) => result,
-            Err(RecvTimeoutError::Timeout) => Err(stalled(limit)),
+            Err(RecvTimeoutError::Timeout) => Err(late()),
             Err(RecvTimeoutError::Disconnected) => Err(Error::new(ErrorKind::Broken, "its thread panicked")),
         }
     }

@@ -13,6 +13,7 @@ use windlass_plugin_api::{CreateOptions, Error, ErrorKind, Reader, Result, Sink,
 
 use super::copies::{Copies, Held, Notes};
 use super::hop::{BUFFER_BYTES, WriteHop};
+use super::landed;
 use super::landing::Landing;
 use super::leftovers::{self, Record};
 use super::outputs::OpenStorage;
@@ -284,7 +285,13 @@ impl Copying<'_> {
     }
 
     fn publish(&self, written: Vec<Written>, published: &mut Vec<String>) -> Outcome<()> {
-        for object in written {
+        let sizes: Vec<_> = written.iter().map(|object| (object.key.clone(), object.bytes)).collect();
+        let count = written.len();
+        for (number, object) in written.into_iter().enumerate() {
+            if number + 1 == count {
+                // The manifest, mostly: what it names must be there.
+                self.look(&sizes[..number])?;
+            }
             self.run.cx.go_on().map_err(Failure::from)?;
             // Before it is known: what a storage that dies has published must be taken back, too.
             published.push(object.key.clone());
@@ -305,7 +312,14 @@ impl Copying<'_> {
                 }
             }
         }
-        Ok(())
+        self.look(&sizes)
+    }
+
+    /// Looks whether what was published is there.
+    fn look(&self, published: &[(String, u64)]) -> Outcome<()> {
+        let (prefix, run) = (self.request.held.manifest.key().prefix(), self.run);
+        let to = self.request.to.storage.as_ref();
+        landed::look(to, &prefix, published, (&run.cx, &run.cancel)).map_err(|error| self.at_target(error))
     }
 
     fn in_the_way(&self, what: &str) -> Failure {

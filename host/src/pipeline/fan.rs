@@ -91,17 +91,14 @@ impl Member {
         }
     }
 
-    /// Does `work` on it even if it was left out; an optional one has `limit` for it at most.
+    /// Does `work` on it even if it was left out, for `limit` at most.
     pub fn aside<T: Send + 'static>(
         &self,
         limit: Duration,
         work: impl FnOnce(OpenStorage) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let open = self.open.clone();
-        match self.patience {
-            None => work(open),
-            Some(patience) => self.busy.within(limit.min(patience), move || work(open)),
-        }
+        self.busy.aside(limit.min(self.patience()), move || work(open))
     }
 
     /// Notes that an upload was begun, of which something may stay.

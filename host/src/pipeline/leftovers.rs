@@ -9,12 +9,14 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
-use windlass_plugin_api::{Context, During, Error, ErrorKind, ListOptions, Result, Storage};
+use windlass_plugin_api::{Context, During, Error, ErrorKind, Result, Storage};
 
 use super::fan::{Fan, Member};
+use super::landed;
 use super::outputs::OpenStorage;
 use super::plan::Engine;
 use super::watch::GRACE;
@@ -213,39 +215,34 @@ fn discard(storage: &dyn Storage, key: &SnapshotKey, cx: &Context) -> Result<usi
 }
 
 fn objects_below(storage: &dyn Storage, prefix: &str, cx: &Context) -> Result<Vec<String>> {
-    let mut keys: Vec<String> = Vec::new();
-    let mut what = ListOptions { prefix: prefix.to_owned(), ..ListOptions::default() };
-    loop {
-        let page = storage.list(cx, &what)?;
-        keys.extend(page.entries.into_iter().map(|object| object.key));
-        if !page.more || keys.last() == what.after.as_ref() {
-            return Ok(keys);
-        }
-        what.after = keys.last().cloned();
-    }
+    Ok(landed::below(storage, prefix, cx)?.into_iter().map(|object| object.key).collect())
 }
 
-/// Takes back what a run has begun in `members` and can't end, or has already published: the manifest first, so that it is
-/// no snapshot at any moment. Gives the identities of those in which something may be left.
+/// Takes back what a run has begun in `members` and can't end, and where something may be visible (`is_shown`) what it has
+/// published: the manifest first, so that it is no snapshot at any moment. Gives the identities of those in which something
+/// may be left.
 ///
-/// It is done under a switch of its own: the run may have failed by being cancelled.
+/// Aborting was tried before; whether it was done is only known by asking. It is done under a switch of its own: the run may
+/// have failed by being cancelled.
 pub fn withdraw<'a>(
     engine: &Engine,
     key: &SnapshotKey,
+    is_shown: bool,
     members: impl Iterator<Item = &'a Arc<Member>>,
 ) -> Vec<String> {
     let cx = engine.context(key.id.as_str(), &Cancel::new());
     let mut unclean = Vec::new();
     for member in members.filter(|member| member.may_hold()) {
         let (own, cx) = (key.clone(), cx.clone());
-        let by_itself = !member.is_required();
+        // What an optional one has done by itself isn't known.
+        let is_shown = is_shown || !member.is_required();
         let work = move |open: OpenStorage| {
-            if by_itself {
-                discard(open.storage.as_ref(), &own, &cx)?;
-            }
-            withdraw_one(open.storage.as_ref(), &own, &cx)
+            abort(open.storage.as_ref(), &own, &cx)?;
+            if is_shown { withdraw_one(open.storage.as_ref(), &own, &cx) } else { Ok(()) }
         };
-        let result = if member.settle() { member.aside(GRACE, work) } else { Err(stays_away()) };
+        // Of a required one what is visible must go, however long that takes.
+        let limit = if is_shown && member.is_required() { Duration::MAX } else { GRACE / 2 };
+        let result = if member.settle() { member.aside(limit, work) } else { Err(stays_away()) };
         if let Err(error) = result {
             let what = format!("what this run has stored in {} stays for now: {error}", member.open.stage);
             engine.warn(&key.pipeline, what);
@@ -253,6 +250,14 @@ pub fn withdraw<'a>(
         }
     }
     unclean
+}
+
+/// Removes the half uploads of a snapshot. Who may not even ask for them has done what it could.
+fn abort(storage: &dyn Storage, key: &SnapshotKey, cx: &Context) -> Result<()> {
+    match discard(storage, key, cx) {
+        Err(error) if error.kind == ErrorKind::Denied => Ok(()),
+        discarded => discarded.map(drop),
+    }
 }
 
 /// Takes back what a copy has published in `open`, and nothing else: the manifest first. Gives the storage's identity if
@@ -265,9 +270,10 @@ pub fn take_back(
 ) -> Vec<String> {
     let cx = engine.context(key.id.as_str(), &Cancel::new());
     published.reverse();
-    let mut results = published.chunks(1).map(|key| {
-        open.storage.delete(&cx, key).and_then(|deleted| deleted.into_iter().collect::<Result<Vec<()>>>())
+    let taken = published.chunks(1).map(|key| {
+        open.storage.delete(&cx, key).and_then(|deleted| deleted.into_iter().collect::<Result<()>>())
     });
+    let mut results = taken.chain(std::iter::once_with(|| abort(open.storage.as_ref(), key, &cx)));
     let Some(error) = results.find_map(Result::err) else { return Vec::new() };
     engine.warn(&key.pipeline, format!("what was copied to {} stays for now: {error}", open.stage));
     vec![open.identity.clone()]
@@ -282,7 +288,7 @@ fn withdraw_one(storage: &dyn Storage, key: &SnapshotKey, cx: &Context) -> Resul
     let (manifest, others): (Vec<String>, Vec<String>) =
         keys.into_iter().partition(|key| key.ends_with(MANIFEST));
     for keys in [manifest, others].iter().filter(|keys| !keys.is_empty()) {
-        storage.delete(cx, keys)?.into_iter().collect::<Result<Vec<()>>>()?;
+        storage.delete(cx, keys)?.into_iter().collect::<Result<()>>()?;
     }
     Ok(())
 }

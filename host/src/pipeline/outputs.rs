@@ -12,6 +12,7 @@ use super::fan::Fan;
 use super::fan_out::{Berth, End, FanOut};
 use super::faults::Faults;
 use super::hop::WriteHop;
+use super::landed;
 use super::meter::{Moved, PlainMeter, Slate, StoredMeter};
 use crate::catalog::manifest::{BLOCK_BYTES, object_name};
 use crate::catalog::snapshot::is_stream_name;
@@ -47,6 +48,8 @@ pub struct Writing {
     pub key: SnapshotKey,
     /// The filters.
     pub filters: Vec<Stacked>,
+    /// About how large the source is.
+    pub estimate_bytes: Option<u64>,
     /// The storages.
     pub fan: Arc<Fan>,
 }
@@ -96,10 +99,15 @@ impl SnapshotOutputs {
             ));
         }
         let object = object_name(name, filters.iter().map(|filter| filter.applied.suffix.as_str()));
-        let size_hint = info.size_hint.filter(|_| filters.is_empty());
+        // The whole of a backup is no less than any stream of it.
+        let about = info.size_hint.or(self.writing.estimate_bytes.filter(|_| !is_small));
+        let (size_hint, made_of_bytes) = match filters.is_empty() {
+            true => (info.size_hint, about),
+            false => (None, about),
+        };
         // What a source writes as it is comes fast enough to be hashed and written by two threads; behind a codec one does both.
         let is_alone = |count: usize| is_small || (count == 1 && !filters.is_empty());
-        let (berths, ends) = self.land(&object, size_hint, is_alone)?;
+        let (berths, ends) = self.land(&object, (size_hint, made_of_bytes), is_alone)?;
         let slate = Slate::default();
         let sink = self.chain(name, &filters, ends, &slate, is_small).inspect_err(|_| {
             berths.iter().for_each(Berth::abort);
@@ -112,13 +120,14 @@ impl SnapshotOutputs {
     fn land(
         &self,
         object: &str,
-        size_hint: Option<u64>,
+        (size_hint, made_of_bytes): (Option<u64>, Option<u64>),
         is_alone: impl Fn(usize) -> bool,
     ) -> Result<(Vec<Berth>, Vec<End>)> {
         let writing = &self.writing;
         let how = CreateOptions {
             if_absent: true,
             size_hint,
+            made_of_bytes,
             run: writing.key.id.to_string(),
             ..CreateOptions::default()
         };
@@ -183,6 +192,22 @@ impl SnapshotOutputs {
             }
         }
         Ok(())
+    }
+
+    /// Looks whether what was published is there, in every storage.
+    pub fn look(&self) -> Result<()> {
+        let writing = &self.writing;
+        let published = |stream: &Stream| {
+            let object =
+                object_name(&stream.name, stream.filters.iter().map(|filter| filter.applied.suffix.as_str()));
+            (writing.key.object(&object), stream.slate.lock().stored_bytes)
+        };
+        let published: Vec<(String, u64)> = self.lock().iter().map(published).collect();
+        let (prefix, cancel) = (writing.key.prefix(), writing.cancel.clone());
+        let look = move |open: OpenStorage, cx: Context| {
+            landed::look(open.storage.as_ref(), &prefix, &published, (&cx, &cancel))
+        };
+        writing.fan.each(look).map(drop)
     }
 
     /// Aborts every upload that isn't published.

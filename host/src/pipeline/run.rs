@@ -61,8 +61,14 @@ impl Run {
 }
 
 impl Writing {
-    /// What the streams of `run` share.
-    pub fn new(run: &Run, key: SnapshotKey, filters: Vec<Stacked>, fan: Arc<Fan>) -> Self {
+    /// What the streams of `run` share, of a source of about `estimate_bytes`.
+    pub fn new(
+        run: &Run,
+        key: SnapshotKey,
+        filters: Vec<Stacked>,
+        fan: Arc<Fan>,
+        estimate_bytes: Option<u64>,
+    ) -> Self {
         Self {
             cx: run.cx.clone(),
             cancel: run.cancel.clone(),
@@ -70,6 +76,7 @@ impl Writing {
             faults: run.faults.clone(),
             key,
             filters,
+            estimate_bytes,
             fan,
         }
     }

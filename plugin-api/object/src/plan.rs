@@ -22,12 +22,14 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Parts of at least `wanted` bytes for an object of about `hint` bytes.
-    pub fn plan(limits: &Limits, wanted: u64, hint: Option<u64>) -> Result<Self> {
-        let hint = hint.unwrap_or_default();
-        if hint > limits.object_bytes {
+    /// Parts of at least `wanted` bytes for an object of about `hint` bytes, or else of at most about `most`. What is only known
+    /// to be at most so large gets larger parts only where they can't grow later.
+    pub fn plan(limits: &Limits, wanted: u64, hint: Option<u64>, most: Option<u64>) -> Result<Self> {
+        if let Some(hint) = hint.filter(|hint| *hint > limits.object_bytes) {
             return Err(too_large(limits, hint));
         }
+        let most = most.filter(|_| limits.equal_parts).map(|most| most.min(limits.object_bytes));
+        let hint = hint.or(most).unwrap_or_default();
         // A hint is an estimate: it may be short by an eighth, and by more if the last fifth of the parts grows.
         let planned = hint + hint / 8;
         let needed = planned.div_ceil(limits.parts * 4 / 5).next_multiple_of(MIB);
@@ -99,7 +101,7 @@ pub(crate) mod tests {
     #[test]
     fn an_estimate_fits_with_an_eighth_to_spare() {
         for (hint, size) in [(0, 8), (1, 8), (56_000, 8), (80_000, 12), (1_000_000, 141), (4_000_000, 563)] {
-            let parts = Parts::plan(&limits(), 8 * MIB, Some(hint * MIB)).unwrap();
+            let parts = Parts::plan(&limits(), 8 * MIB, Some(hint * MIB), None).unwrap();
             assert_eq!(parts.size_at(0), size * MIB, "{hint} MiB");
             assert_eq!(taken(&parts, (hint + hint / 8) * MIB).1, if hint == 0 { 0 } else { size * MIB });
             // And one that was far too low still does no harm.
@@ -109,7 +111,7 @@ pub(crate) mod tests {
 
     #[test]
     fn an_object_of_unknown_length_may_become_as_large_as_any() {
-        let parts = Parts::plan(&limits(), 8 * MIB, None).unwrap();
+        let parts = Parts::plan(&limits(), 8 * MIB, None, None).unwrap();
         let (number, largest) = taken(&parts, limits().object_bytes);
         assert!(number < 9500, "{number}");
         assert!(largest < limits().part_max);
@@ -120,21 +122,32 @@ pub(crate) mod tests {
 
     #[test]
     fn equal_parts_stay_equal_and_their_end_is_told_with_what_to_do() {
-        let parts = Parts::plan(&Limits { equal_parts: true, ..limits() }, 8 * MIB, None).unwrap();
+        let parts = Parts::plan(&Limits { equal_parts: true, ..limits() }, 8 * MIB, None, None).unwrap();
         assert_eq!(parts.size_at(70_000 * MIB), 8 * MIB);
         let error = parts.judge(10_001, 80_000 * MIB).unwrap_err();
         assert!(error.hint.unwrap().contains("part_size"));
     }
 
     #[test]
+    fn what_may_become_smaller_gets_larger_parts_only_where_they_can_not_grow() {
+        let equal = Limits { equal_parts: true, ..limits() };
+        let most = Some(1_000_000 * MIB);
+        assert_eq!(Parts::plan(&equal, 8 * MIB, None, most).unwrap().size_at(0), 141 * MIB);
+        assert_eq!(Parts::plan(&limits(), 8 * MIB, None, most).unwrap().size_at(0), 8 * MIB);
+        // The object may become small enough.
+        let parts = Parts::plan(&equal, 8 * MIB, None, Some(u64::MAX)).unwrap();
+        assert_eq!(taken(&parts, limits().object_bytes).1, parts.size_at(0));
+    }
+
+    #[test]
     fn what_is_larger_than_any_object_is_refused_before_the_first_byte() {
-        let error = Parts::plan(&limits(), 8 * MIB, Some(6 * MIB * MIB)).unwrap_err();
+        let error = Parts::plan(&limits(), 8 * MIB, Some(6 * MIB * MIB), None).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unsupported, "{error}");
     }
 
     #[test]
     fn a_part_is_never_smaller_or_larger_than_the_service_takes() {
-        assert_eq!(Parts::plan(&limits(), MIB, None).unwrap().size_at(0), 5 * MIB);
-        assert_eq!(Parts::plan(&limits(), u64::MAX, None).unwrap().size_at(0), 5 * 1024 * MIB);
+        assert_eq!(Parts::plan(&limits(), MIB, None, None).unwrap().size_at(0), 5 * MIB);
+        assert_eq!(Parts::plan(&limits(), u64::MAX, None, None).unwrap().size_at(0), 5 * 1024 * MIB);
     }
 }

@@ -54,7 +54,7 @@ impl<S: Service> ObjectUpload<S> {
         key: &str,
         how: &CreateOptions,
     ) -> Result<Self> {
-        let plan = Parts::plan(&core.limits, core.settings.part_bytes, how.size_hint)?;
+        let plan = Parts::plan(&core.limits, core.settings.part_bytes, how.size_hint, how.made_of_bytes)?;
         let how = How {
             if_absent: how.if_absent,
             retain_until: how.retain_until,

@@ -46,6 +46,8 @@ pub struct Options {
     behaviour: Behaviour,
     /// How many bytes each stream has.
     bytes: u64,
+    /// What it says in place of how many bytes there are in each stream.
+    estimate_bytes: Option<u64>,
     /// How many streams there are: `data`, or `data-0001` and so on.
     streams: u64,
     /// Which bytes: the same seed gives the same.
@@ -69,6 +71,7 @@ impl Default for Options {
         Self {
             behaviour: Behaviour::None,
             bytes: 100_000,
+            estimate_bytes: None,
             streams: 1,
             seed: 1,
             target: None,
@@ -101,8 +104,8 @@ impl Source for Misbehaving {
     fn probe(&mut self, _: &Context) -> Result<Probe> {
         self.options.behaviour.panics_if(Behaviour::PanicInProbe);
         self.options.behaviour.fails_if(Behaviour::FailsInProbe)?;
-        let estimate_bytes = Some(self.options.bytes.saturating_mul(self.options.streams));
-        Ok(Probe { estimate_bytes, ..Probe::default() })
+        let truth = self.options.bytes.saturating_mul(self.options.streams);
+        Ok(Probe { estimate_bytes: Some(self.options.estimate_bytes.unwrap_or(truth)), ..Probe::default() })
     }
 
     fn discover(&mut self, cx: &Context) -> Result<Vec<Item>> {
@@ -116,7 +119,8 @@ impl Source for Misbehaving {
         let behaviour = if is_broken { Behaviour::FailsHalfWay } else { self.options.behaviour };
         behaviour.panics_if(Behaviour::PanicInBackup);
         for number in 1..=self.options.streams {
-            let info = StreamInfo::new(FORMAT).size_hint(self.options.bytes);
+            let info =
+                StreamInfo::new(FORMAT).size_hint(self.options.estimate_bytes.unwrap_or(self.options.bytes));
             let mut sink = out.create(&behaviour.stream_name(self.options.streams, number), info)?;
             let written = self.write(cx, behaviour, number, &mut *sink);
             match behaviour {

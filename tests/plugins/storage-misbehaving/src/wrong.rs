@@ -55,6 +55,10 @@ pub enum Lie {
     BytesAgain,
     /// `publish` says that all is well and aborts.
     Publish,
+    /// `publish` says that all is well, and how large the object is, which isn't there.
+    Keeps,
+    /// A dropped upload isn't aborted.
+    Aborts,
 }
 
 /// A call that doesn't come back.
@@ -152,14 +156,23 @@ impl Misbehaving {
     }
 
     fn stream<T>(&self, cx: &Context, inner: T) -> Stream<T> {
-        Stream { inner: Some(inner), cx: cx.clone(), wrong: self.wrong.clone(), damage: false, at: None }
+        Stream {
+            inner: Some(inner),
+            cx: cx.clone(),
+            wrong: self.wrong.clone(),
+            damage: false,
+            at: None,
+            of: None,
+        }
     }
 }
 
 impl Storage for Misbehaving {
     fn create(&self, cx: &Context, key: &str, how: &CreateOptions) -> Result<Box<dyn Upload>> {
         self.wrong.here(cx, Place::Create)?;
-        Ok(Box::new(self.stream(cx, self.inner.create(cx, key, how)?)))
+        let mut stream = self.stream(cx, self.inner.create(cx, key, how)?);
+        stream.of = Some((self.inner.clone(), key.to_owned()));
+        Ok(Box::new(stream))
     }
 
     fn open(&self, cx: &Context, key: &str, range: Option<ByteRange>) -> Result<Reader> {
@@ -226,6 +239,8 @@ struct Stream<T> {
     cx: Context,
     /// Where in a stream of a snapshot is read next.
     at: Option<u64>,
+    /// The object that an upload makes, and where.
+    of: Option<(Arc<dyn Storage>, String)>,
 }
 
 impl<T> Stream<T> {
@@ -266,6 +281,9 @@ impl Upload for Stream<Box<dyn Upload>> {
         }
         let upload = self.inner.take().ok_or_else(|| io::Error::other("the upload has ended"))?;
         let mut stored = upload.publish()?;
+        if let Some((storage, key)) = self.of.as_ref().filter(|_| self.wrong.lies(Lie::Keeps)) {
+            storage.delete(&self.cx, std::slice::from_ref(key))?.remove(0)?;
+        }
         self.wrong.size(&mut stored.size_bytes);
         Ok(stored)
     }
@@ -302,8 +320,10 @@ impl Read for Stream<Reader> {
 impl<T> Drop for Stream<T> {
     fn drop(&mut self) {
         // What was handed on isn't dropped here.
-        if self.inner.is_some() {
-            self.wrong.at(Place::Drop);
+        let Some(inner) = self.inner.take() else { return };
+        if self.of.is_some() && self.wrong.lies(Lie::Aborts) {
+            std::mem::forget(inner);
         }
+        self.wrong.at(Place::Drop);
     }
 }

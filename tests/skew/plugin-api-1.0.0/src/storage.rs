@@ -78,6 +78,9 @@ pub struct CreateOptions {
     pub if_absent: bool,
     /// About how many bytes will come, if known.
     pub size_hint: Option<u64>,
+    /// About how many bytes those are made of that will come, where `size_hint` isn't known: filters mostly make fewer of them.
+    /// Good for planning; no reason to refuse.
+    pub made_of_bytes: Option<u64>,
     /// Keep it undeletable until then, seconds since 1970 UTC, where the storage can.
     pub retain_until: Option<i64>,
     /// Who writes: a short word that stands in the names of half uploads, so that leftovers can be told apart.
