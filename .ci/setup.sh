@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Program or file, and the Debian package that has it. The tests prove with these that Windlass isn't needed to read what it stored.
-test_tools=(sqlite3:sqlite3 zstd:zstd gzip:gzip xz:xz-utils bzip2:bzip2 lz4:lz4 brotli:brotli tar:tar age:age gpg:gnupg ssh-keygen:openssh-client curl:curl sha256sum:coreutils python3:python3)
+test_tools=(sqlite3:sqlite3 zstd:zstd gzip:gzip xz:xz-utils bzip2:bzip2 lz4:lz4 brotli:brotli tar:tar age:age gpg:gnupg ssh-keygen:openssh-client curl:curl sha256sum:coreutils python3:python3 openssl:openssl)
 # The servers that tests start for themselves (tests/servers). None needs to run, and none is left running or enabled.
 test_servers=(
     /usr/lib/postgresql/15/bin/postgres:postgresql-15
@@ -22,7 +22,7 @@ test_servers=(
     npm:npm
 )
 services=(postgresql mariadb redis-server etcd ssh vsftpd)
-bench_tools=(pigz:pigz age:age gpg:gnupg xz:xz-utils python3:python3)
+bench_tools=(pigz:pigz age:age gpg:gnupg xz:xz-utils python3:python3 openssl:openssl)
 
 main() {
     case ${1:-test} in

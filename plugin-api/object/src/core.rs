@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
@@ -11,8 +12,11 @@ use windlass_plugin_api::{Error, ErrorKind, ListOptions, Object, Page, Result, S
 
 use crate::key;
 use crate::retry::Retry;
-use crate::service::{Begun, How, Limits, Listed, Listing, Part, Service};
+use crate::service::{Begun, How, Limits, Listed, Listing, Part, Service, unavailable};
 use crate::storage::Settings;
+
+/// How long tidying up may take once a run has failed. What is left then is told as a leftover.
+pub(crate) const TIDYING: Duration = Duration::from_secs(20);
 
 /// What requests need. Holds no threads: it lives on in tasks.
 pub(crate) struct Core<S> {
@@ -46,7 +50,19 @@ impl<S: Service> Core<S> {
     pub async fn put(&self, key: &str, how: &How, bytes: Bytes) -> Result<Stored> {
         let what = format!("store `{key}`");
         let request = || self.service.put(key, how, bytes.clone());
-        self.shown(&what, key, how, request).await
+        let stored = self.shown(&what, key, how, request).await;
+        if stored.is_err() {
+            self.clear(key, &how.mark).await;
+        }
+        stored
+    }
+
+    /// Removes what a `put` has left that is given up. The next run can do that as well, so it isn't insisted on.
+    pub async fn clear(&self, key: &str, mark: &str) {
+        let cleared = tokio::time::timeout(TIDYING, self.service.clear(key, mark)).await;
+        if let Err(error) = cleared.unwrap_or_else(|_| Err(unavailable("no answer in time"))) {
+            tracing::warn!("a half upload of `{key}` may stay: {}", error.one_line());
+        }
     }
 
     pub async fn part(&self, key: &str, handle: &str, part: Part) -> Result<String> {

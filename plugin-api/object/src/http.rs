@@ -17,7 +17,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use windlass_plugin_api::{Error, ErrorKind, Result};
 
-use crate::retry::RETRY_AFTER;
+use crate::retry::{LONGEST, RETRY_AFTER};
 use crate::service::unavailable;
 
 pub use flow::{Flow, FlowEnd};
@@ -25,7 +25,8 @@ pub use flow::{Flow, FlowEnd};
 /// Of an answer that isn't an object: listings are smaller, and a server can't fill our memory.
 const ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
-/// A request with a body is given a second more for so many bytes: slower lines than 400 kbit/s are not waited for.
+/// A request with a body is given a second more for so many bytes: slower lines than 400 kbit/s are not waited for. That
+/// goes for the whole of its body, for it isn't seen how much of it the line has taken.
 const SLOWEST_BYTES_A_SECOND: u64 = 50_000;
 
 /// No skew is known.
@@ -38,7 +39,7 @@ pub struct HttpOptions {
     pub ca_file: Option<PathBuf>,
     /// How long a connection may take to come to be.
     pub connect_timeout: Duration,
-    /// How long the service may be silent.
+    /// How long the service may be silent. A request with a body has longer, by its length.
     pub timeout: Duration,
     /// Every address is `http://`: no certificate is needed.
     pub plain: bool,
@@ -59,6 +60,8 @@ pub struct Answer {
     /// Its headers.
     pub headers: HeaderMap,
     body: reqwest::Response,
+    /// How long nothing of the body may come.
+    patience: Duration,
 }
 
 impl Http {
@@ -73,7 +76,7 @@ impl Http {
                 .tls_backend_preconfigured(tls(&self.options)?)
                 .redirect(reqwest::redirect::Policy::none())
                 .connect_timeout(self.options.connect_timeout)
-                .read_timeout(self.options.timeout)
+                // No `read_timeout`: it would begin with the request and count the time in which its body goes up.
                 .http1_only()
                 .retry(reqwest::retry::never())
                 .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
@@ -95,14 +98,16 @@ impl Http {
         let request = reqwest::Request::try_from(request)
             .map_err(|error| Error::failed("a request couldn't be formed").because(&error))?;
         let sent = tokio::time::timeout(patience, client.execute(request)).await;
-        let late = || {
-            let message = format!("no answer from `{place}` in {} seconds", patience.as_secs());
-            Error::new(ErrorKind::TimedOut, message)
-        };
-        let body = sent.map_err(|_| late())?.map_err(|error| broken(&error, &place))?;
+        let sent = sent.map_err(|_| late(format!("no answer from `{place}`"), patience))?;
+        self.begun(sent, &place)
+    }
+
+    /// An answer of which the head is there.
+    fn begun(&self, sent: reqwest::Result<reqwest::Response>, place: &str) -> Result<Answer> {
+        let body = sent.map_err(|error| broken(&error, place))?;
         let (status, headers) = (body.status(), body.headers().clone());
         self.note_clock(&headers);
-        Ok(Answer { status, headers, body })
+        Ok(Answer { status, headers, body, patience: self.options.timeout })
     }
 
     /// How many seconds the service's clock is ahead of ours, by its last answer.
@@ -126,10 +131,12 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The next bytes of the body; `None` at its end. A body that ends too early is an error.
+    /// The next bytes of the body; `None` at its end. A body that ends too early or stands still is an error.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
-        let place = self.body.url().host_str().unwrap_or_default().to_owned();
-        self.body.chunk().await.map_err(|error| broken(&error, &place))
+        let came = tokio::time::timeout(self.patience, self.body.chunk()).await;
+        let place = self.body.url().host_str().unwrap_or_default();
+        came.map_err(|_| late(format!("`{place}` sent nothing more"), self.patience))?
+            .map_err(|error| broken(&error, place))
     }
 
     /// The whole body of an answer that isn't an object.
@@ -156,7 +163,20 @@ impl Answer {
 pub fn passing(status: StatusCode, retry_after: Option<u64>, message: impl Into<String>) -> Option<Error> {
     let passes = matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504);
     let error = passes.then(|| unavailable(message))?;
-    Some(retry_after.into_iter().fold(error, |error, seconds| error.detail(RETRY_AFTER, seconds)))
+    let Some(seconds) = retry_after else { return Some(error) };
+    let error = error.detail(RETRY_AFTER, seconds);
+    let is_long = seconds > LONGEST.as_secs();
+    let hint = || {
+        format!(
+            "The service asks to be left alone for {seconds} seconds, more than is waited before one attempt: run it again then."
+        )
+    };
+    Some(if is_long { error.hint(hint()) } else { error })
+}
+
+/// Something took longer than it may.
+fn late(what: impl std::fmt::Display, patience: Duration) -> Error {
+    Error::new(ErrorKind::TimedOut, format!("{what} in {} seconds", patience.as_secs_f32().ceil()))
 }
 
 /// The line broke, or never came to be. The text of the client holds the URL, and that may hold a secret.
@@ -218,4 +238,18 @@ fn tls(options: &HttpOptions) -> Result<ClientConfig> {
         .with_safe_default_protocol_versions()
         .map_err(|error| wrong("can't set TLS up".to_owned()).because(&error))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_asks_for_more_time_than_it_is_given_is_told_with_it() {
+        let busy = |seconds| passing(StatusCode::SERVICE_UNAVAILABLE, seconds, "busy").unwrap();
+        assert!(busy(Some(3600)).hint.unwrap().contains("for 3600 seconds"));
+        assert_eq!((busy(Some(60)).hint, busy(None).hint), (None, None));
+        assert_eq!(busy(Some(60)).details[RETRY_AFTER], 60);
+        assert!(passing(StatusCode::FORBIDDEN, Some(60), "no").is_none());
+    }
 }

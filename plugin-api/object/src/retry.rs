@@ -20,7 +20,7 @@ pub const RETRY_AFTER: &str = "retry_after_seconds";
 const RETRY: &str = "retry";
 
 /// No service is waited for longer than this before one attempt.
-const LONGEST: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 
 /// When to try again, and how often.
 #[derive(Debug)]

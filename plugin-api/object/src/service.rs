@@ -25,6 +25,12 @@ pub trait Service: Send + Sync + 'static {
     /// Stores a small object in one request, visible at once.
     fn put(&self, key: &str, how: &How, bytes: Bytes) -> impl Future<Output = Result<Stored>> + Send;
 
+    /// Removes what a [`put`](Self::put) with this [`How::mark`] that is given up may have left under another name. The
+    /// object itself is left alone, for an answer may have been lost. Nothing to do where a request stores all or nothing.
+    fn clear(&self, _key: &str, _mark: &str) -> impl Future<Output = Result<()>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Begins an upload in parts; its handle. Nothing may be visible of it.
     fn begin(&self, key: &str, how: &How) -> impl Future<Output = Result<String>> + Send;
 

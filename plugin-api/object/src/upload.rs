@@ -6,20 +6,16 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
-use windlass_plugin_api::{Context, CreateOptions, Error, Result, Stored, Upload};
+use windlass_plugin_api::{Context, CreateOptions, Error, ErrorKind, Result, Stored, Upload};
 
 use crate::chance::random_word;
-use crate::core::{Core, kib};
+use crate::core::{Core, TIDYING, kib};
 use crate::plan::Parts;
 use crate::runtime::{Cancel, Threads};
 use crate::service::{How, Part, Service};
-
-/// How long aborting may take once a run has failed. What is left then is told as a leftover.
-const TIDYING: Duration = Duration::from_secs(20);
 
 /// A buffer that has become so large gets the room for the whole part.
 const SMALL: usize = 512 * 1024;
@@ -44,6 +40,8 @@ pub(crate) struct ObjectUpload<S: Service> {
     failed: Option<Error>,
     /// Beginning took more than one attempt: an answer may have been lost, and with it a half upload.
     may_have_strays: bool,
+    /// Storing it in one request was cut short.
+    is_cut_short: bool,
 }
 
 impl<S: Service> ObjectUpload<S> {
@@ -77,6 +75,7 @@ impl<S: Service> ObjectUpload<S> {
             is_finished: false,
             failed: None,
             may_have_strays: false,
+            is_cut_short: false,
         })
     }
 
@@ -235,6 +234,7 @@ impl<S: Service> Upload for ObjectUpload<S> {
         }
         let size_bytes = self.size_bytes();
         let Self { core, threads, cancel, key, how, filling, handle, tags, .. } = &mut *self;
+        let is_whole = handle.is_none();
         let stored = threads.handle()?.block_on(cancel.or(async {
             match handle {
                 None => core.put(key, how, Bytes::from(std::mem::take(filling))).await,
@@ -243,7 +243,10 @@ impl<S: Service> Upload for ObjectUpload<S> {
                     core.complete(key, handle, how, &tags).await
                 }
             }
-        }))?;
+        }));
+        let is_cancelled = stored.as_ref().is_err_and(|error| error.kind == ErrorKind::Cancelled);
+        self.is_cut_short = is_whole && is_cancelled;
+        let stored = stored?;
         // Nothing is left to abort.
         self.handle = None;
         Ok(Stored { size_bytes, ..stored })
@@ -253,20 +256,25 @@ impl<S: Service> Upload for ObjectUpload<S> {
 impl<S: Service> Drop for ObjectUpload<S> {
     fn drop(&mut self) {
         let handle = self.handle.take();
-        if handle.is_none() && !self.may_have_strays {
+        if handle.is_none() && !self.may_have_strays && !self.is_cut_short {
             return;
         }
-        let Self { core, threads, tasks, key, may_have_strays, .. } = self;
+        let Self { core, threads, tasks, key, how, may_have_strays, is_cut_short, .. } = self;
         let tidied = threads.tidy(TIDYING, async {
             // A part that arrives after the abort would stay for ever.
             tasks.shutdown().await;
+            if *is_cut_short {
+                core.clear(key, &how.mark).await;
+            }
             if let Some(handle) = handle {
                 core.abort(key, &handle).await?;
             }
             if *may_have_strays { core.abort_strays(key).await } else { Ok(()) }
         });
-        if let Some(Err(error)) = tidied {
-            tracing::warn!("a half upload may stay: {}", error.one_line());
+        match tidied {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::warn!("a half upload of `{key}` may stay: {}", error.one_line()),
+            None => tracing::warn!("a half upload of `{key}` may stay: its service didn't answer in time"),
         }
     }
 }

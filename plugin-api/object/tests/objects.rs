@@ -69,6 +69,18 @@ fn an_object_of_one_part_takes_one_request_where_the_service_has_one_for_it() {
 }
 
 #[test]
+fn what_an_object_that_is_given_up_may_have_left_is_cleared_away_once() {
+    let double = Double::new();
+    double.state().is_busy = true;
+    assert_eq!(put(&double, 1, b"small").unwrap_err().kind, ErrorKind::Unavailable);
+    let asked = &double.state().asked;
+    assert_eq!(
+        (asked.len(), asked.last(), asked.iter().filter(|name| **name == "clear").count()),
+        (8, Some(&"clear"), 1)
+    );
+}
+
+#[test]
 fn a_part_that_fails_fails_the_write_of_a_later_one() {
     let double = Double::new();
     double.state().refuse_part = Some(1);

@@ -1,13 +1,13 @@
 //! What the emulator doesn't judge, against a double that answers as the service's documentation says: policies, keys that
 //! expire, answers that are lost.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use windlass_plugin_api::{Context, CreateOptions, ErrorKind, Plugin, Storage, Upload};
+use windlass_plugin_api::{Context, CreateOptions, Error, ErrorKind, Plugin, Storage, Upload};
 use windlass_storage_azblob::Azblob;
-use windlass_test_servers::{Double, Said};
+use windlass_test_servers::{Asked, Double, Said};
 use windlass_testkit::TestHost;
 
 const MIB: usize = 1024 * 1024;
@@ -77,6 +77,81 @@ fn a_token_that_expired_is_asked_for_again_in_the_middle_of_a_run() {
     assert_eq!((error.kind, double.asked().len()), (ErrorKind::Denied, 1), "{error:?}");
     let _renewed = host.secret("token", "sig=second");
     assert_eq!(storage.stat(&cx, "data").unwrap().unwrap().size_bytes, 7);
+}
+
+/// As the service refuses a token whose time is over, once `good` requests were made with it.
+fn expiring(good: usize, answer: impl Fn(&Asked) -> Said + Send + Sync + 'static) -> Double {
+    let count = Mutex::new(0);
+    Double::start(move |asked| {
+        let mut count = count.lock().unwrap();
+        *count += 1;
+        match asked.path.ends_with("sig=first") && *count > good {
+            true => refusal(403, "AuthenticationFailed"),
+            false => answer(asked),
+        }
+    })
+}
+
+#[test]
+fn a_token_that_expires_in_the_middle_of_an_upload_is_asked_for_again_or_told() {
+    for is_new_one in [true, false] {
+        let double = expiring(1, |_| Said::status(201).header("etag", "\"0x1\""));
+        let host = TestHost::new().secret("token", "sig=first");
+        let (storage, cx) = storage(&double, &host, json!({}));
+        let mut upload = storage.create(&cx, "data", &CreateOptions::default()).unwrap();
+        upload.write_all(&vec![7; MIB]).unwrap();
+        if is_new_one {
+            // The first block, and no other, is sent before there is another token.
+            upload.write_all(&[7]).unwrap();
+            while double.asked().is_empty() {
+                std::thread::yield_now();
+            }
+            let _renewed = host.clone().secret("token", "sig=second");
+            upload.write_all(&vec![7; 2 * MIB]).unwrap();
+            upload.finish().unwrap();
+            upload.publish().unwrap();
+            let asked = double.asked();
+            let kept = asked.iter().filter(|asked| asked.path.contains("comp=block&"));
+            let good = kept.filter(|asked| asked.path.ends_with("sig=second")).count();
+            assert!(good >= 3, "{asked:?}");
+            assert!(asked.last().unwrap().path.contains("comp=blocklist"), "{asked:?}");
+        } else {
+            let error = upload.write_all(&vec![7; 4 * MIB]).map_err(Error::from);
+            let error = error.and_then(|()| upload.finish()).unwrap_err();
+            assert!(error.kind == ErrorKind::Denied && error.hint.is_some(), "{error:?}");
+        }
+    }
+}
+
+#[test]
+fn a_token_that_expires_in_the_middle_of_a_download_is_asked_for_again_or_told() {
+    let content: Vec<u8> = (0..2 * MIB + 77).map(|at| (at * 7 % 251) as u8).collect();
+    for is_new_one in [true, false] {
+        let shown = content.clone();
+        let double = expiring(1, move |asked| {
+            let range = asked.header("range").strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+            let (from, last): (usize, usize) = (range.0.parse().unwrap(), range.1.parse().unwrap());
+            let end = last.saturating_add(1).min(shown.len());
+            Said::status(206)
+                .header("content-range", format!("bytes {from}-{}/{}", end - 1, shown.len()))
+                .header("etag", "\"0x1\"")
+                .body(&shown[from..end])
+        });
+        let host = TestHost::new().secret("token", "sig=first");
+        let (storage, cx) = storage(&double, &host, json!({}));
+        let mut reader = storage.open(&cx, "data", None).unwrap();
+        let mut read = vec![0; 10];
+        reader.read_exact(&mut read).unwrap();
+        if is_new_one {
+            let _renewed = host.clone().secret("token", "sig=second");
+            reader.read_to_end(&mut read).unwrap();
+            assert!(read == content, "other bytes came");
+        } else {
+            let error = Error::from(reader.read_to_end(&mut read).unwrap_err());
+            assert!(error.kind == ErrorKind::Denied && error.hint.is_some(), "{error:?}");
+            assert_eq!(double.asked().len(), 2, "asked again with the same token");
+        }
+    }
 }
 
 #[test]

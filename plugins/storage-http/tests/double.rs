@@ -162,6 +162,38 @@ fn a_token_that_expires_is_asked_for_again() {
 }
 
 #[test]
+fn a_token_that_expires_in_the_middle_of_a_download_is_asked_for_again_or_told() {
+    for is_new_one in [true, false] {
+        let (bytes, calls) = (Arc::new(noise(1, 5_000_000)), AtomicU32::new(0));
+        let shown = bytes.clone();
+        // A request that has begun goes on with its token: only one that breaks is asked for its own again.
+        let double = Double::start(move |asked| {
+            let call = calls.fetch_add(1, Ordering::SeqCst);
+            match (call, asked.header("authorization")) {
+                (0, _) => ranged(asked, &shown, "\"1\"").cut_in_half("GET"),
+                (_, "Bearer new-Geheim") => ranged(asked, &shown, "\"1\""),
+                _ => Said::status(401),
+            }
+        });
+        let host = TestHost::new().secret("token", "old-Geheim");
+        let options = json!({ "url": double.endpoint(), "bearer_token": { Secret::KEY: "token" } });
+        let storage = made(options, &host.context());
+        let mut reader = storage.open(&host.context(), "a", None).unwrap();
+        let mut read = vec![0; 10];
+        reader.read_exact(&mut read).unwrap();
+        if is_new_one {
+            let _renewed = host.clone().secret("token", "new-Geheim");
+            reader.read_to_end(&mut read).unwrap();
+            assert!(read == *bytes, "other bytes came back");
+        } else {
+            let error = Error::from(reader.read_to_end(&mut read).unwrap_err());
+            assert!(error.kind == ErrorKind::Denied && error.hint.is_some(), "{error:?}");
+            assert_eq!(double.asked().len(), 2, "asked again with the same token");
+        }
+    }
+}
+
+#[test]
 fn a_list_for_programs_is_read_and_names_lead_nowhere_outside() {
     let double = Double::start(|asked| match (asked.method.as_str(), asked.path.as_str()) {
         ("GET", "/") => {

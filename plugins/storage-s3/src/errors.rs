@@ -43,6 +43,7 @@ pub fn code(error: &Error) -> &str {
 fn by_status(status: StatusCode) -> &'static str {
     match status.as_u16() {
         301 => "PermanentRedirect",
+        400 => "BadRequest",
         401 | 403 => "AccessDenied",
         404 => "NotFound",
         409 => "OperationAborted",
@@ -120,6 +121,11 @@ pub fn may_be_expired(error: &Error) -> bool {
     )
 }
 
+/// Of an answer to HEAD, which has no body: whether it would have held the reason. Keys that have expired are answered so.
+pub fn says_nothing(error: &Error) -> bool {
+    matches!(code(error), "BadRequest" | "AccessDenied")
+}
+
 fn hint(code: &str, kind: ErrorKind) -> Option<&'static str> {
     Some(match code {
         "NoSuchBucket" => "Create the bucket, or correct `bucket`, `endpoint` and `region`.",
@@ -129,6 +135,9 @@ fn hint(code: &str, kind: ErrorKind) -> Option<&'static str> {
         }
         "ExpiredToken" | "InvalidToken" | "RequestExpired" => {
             "The temporary keys are no longer good, and asking for them again gave the same: renew them."
+        }
+        "BadRequest" => {
+            "The answer holds no reason. Temporary keys that have expired are answered so, and asking for them again gave the same."
         }
         "RequestTimeTooSkewed" => "This machine's clock is wrong: set it by NTP.",
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "TemporaryRedirect" => {
@@ -169,6 +178,7 @@ mod tests {
             (507, "", ErrorKind::Full),
             (501, "NotImplemented", ErrorKind::Unsupported),
             (400, "InvalidArgument", ErrorKind::Failed),
+            (400, "", ErrorKind::Failed),
         ] {
             assert_eq!(of(status, code).kind, kind, "{status} {code}");
         }

@@ -18,7 +18,7 @@ use windlass_plugin_api::{Error, Result};
 
 use crate::address::Address;
 use crate::credentials::Credentials;
-use crate::errors::{may_be_expired, refused};
+use crate::errors::{may_be_expired, refused, says_nothing};
 use crate::xml;
 
 /// Hashes of less than this are made at once, others on a thread that may be busy.
@@ -99,10 +99,11 @@ impl Requests {
             if answer.status.is_success() || ask.expected.contains(&answer.status.as_u16()) {
                 return Ok(answer);
             }
-            let (error, region) = refusal(answer).await?;
+            let (error, region) = refusal(answer, self.http.skew_seconds()).await?;
+            let may_be_expired = may_be_expired(&error) || ask.method == Method::HEAD && says_nothing(&error);
             if !moved && self.move_to(region) {
                 moved = true;
-            } else if !renewed && may_be_expired(&error) && self.credentials.renew(&used).await? {
+            } else if !renewed && may_be_expired && self.credentials.renew(&used).await? {
                 renewed = true;
             } else {
                 return Err(error);
@@ -140,12 +141,20 @@ impl Requests {
     }
 }
 
-/// What a refusing answer says, and the region that it names.
-async fn refusal(answer: Answer) -> Result<(Error, Option<String>)> {
+/// Of a clock that is so far off a service refuses signatures.
+const SKEW_SECONDS: u64 = 15 * 60;
+
+/// What a refusing answer says, and the region that it names. `skew` is how far its clock is from ours.
+async fn refusal(answer: Answer, skew: Option<i64>) -> Result<(Error, Option<String>)> {
     let (status, retry_after) = (answer.status, answer.retry_after());
     let named = answer.header("x-amz-bucket-region").map(str::to_owned);
     let told: xml::Refusal = xml::read(&answer.text().await.unwrap_or_default()).unwrap_or_default();
-    let error = refused(status, &told.code, &told.message, retry_after);
+    let is_skewed = skew.is_some_and(|skew| skew.unsigned_abs() >= SKEW_SECONDS);
+    let code = match told.code.as_str() {
+        "" if status.as_u16() == 403 && is_skewed => "RequestTimeTooSkewed",
+        code => code,
+    };
+    let error = refused(status, code, &told.message, retry_after);
     let is_elsewhere = matches!(status.as_u16(), 301 | 307 | 400);
     let region = named.or(Some(told.region)).filter(|region| is_elsewhere && !region.is_empty());
     Ok((error, region))

@@ -15,10 +15,37 @@ use windlass_plugin_api::{Error, ErrorKind, Result};
 
 use crate::request::Requests;
 
+/// A server gets so long to end a file in order that is given up.
+const GIVEN_UP: Duration = Duration::from_secs(10);
+
 /// A request under way.
 struct Flight {
     flow: Flow,
-    answer: JoinHandle<Result<()>>,
+    answer: Answering,
+}
+
+/// A request whose answer is awaited. It ends when nobody does so any more.
+struct Answering(JoinHandle<Result<()>>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Flight {
+    /// Ends the body, and waits so long for the server's word on it.
+    async fn land(self, patience: Duration) -> Result<()> {
+        let Self { flow, mut answer } = self;
+        drop(flow);
+        let Ok(answer) = tokio::time::timeout(patience, &mut answer.0).await else {
+            let late = format!("the server has all bytes and says nothing in {} seconds", patience.as_secs());
+            return Err(for_good(Error::new(ErrorKind::TimedOut, late)));
+        };
+        let abrupt =
+            |error: tokio::task::JoinError| Error::failed("a request ended abruptly").because(&error);
+        answer.map_err(abrupt)?.map_err(for_good)
+    }
 }
 
 /// All of an instance, by the place that they store to.
@@ -37,7 +64,7 @@ impl Flights {
         let (flow, end) = Flow::new(self.patience);
         let to = place.to_owned();
         let answer = tokio::spawn(async move { requests.store(&to, end).await });
-        self.open().insert(place.to_owned(), Flight { flow, answer });
+        self.open().insert(place.to_owned(), Flight { flow, answer: Answering(answer) });
     }
 
     /// Sends more of the file. An error is for good: a request can't go on where it broke.
@@ -58,16 +85,18 @@ impl Flights {
         }
     }
 
-    /// Ends the file and waits for the server's word on it.
+    /// Ends the file and waits for the server's word on it. It may store a large one only now, and need its time for that.
     pub async fn end(&self, place: &str) -> Result<()> {
         let flight = self.take(place).ok_or_else(|| Error::failed("this upload is broken off"))?;
-        drop(flight.flow);
-        let late = || Error::new(ErrorKind::TimedOut, "the server has all bytes and says nothing");
-        let waited = tokio::time::timeout(self.patience, flight.answer).await;
-        let answer = waited.unwrap_or_else(|_| Ok(Err(late())));
-        let abrupt =
-            |error: tokio::task::JoinError| Error::failed("a request ended abruptly").because(&error);
-        answer.map_err(abrupt)?.map_err(for_good)
+        let patience = flight.flow.patience_at_end();
+        flight.land(patience).await
+    }
+
+    /// Ends the file wherever it is. Whatever the answer is, the server is done with it then.
+    pub async fn give_up(&self, place: &str) {
+        if let Some(flight) = self.take(place) {
+            let _ = flight.land(self.patience.min(GIVEN_UP)).await;
+        }
     }
 
     fn take(&self, place: &str) -> Option<Flight> {

@@ -29,17 +29,14 @@ const LOOKS: u32 = 3;
 pub struct Folder {
     pub requests: Arc<Requests>,
     flights: Flights,
-    /// Hidden files that were removed and not renamed: of those it can't be told any more where they went.
-    given_up: Mutex<BTreeSet<String>>,
+    /// Hidden files that may have got their name by a request whose answer was lost. Of no other is it looked up.
+    doubtful: Mutex<BTreeSet<String>>,
 }
 
 impl Folder {
     pub fn new(requests: Requests, options: &Options) -> Self {
-        Self {
-            requests: Arc::new(requests),
-            flights: Flights::new(options.patience()),
-            given_up: Mutex::default(),
-        }
+        let flights = Flights::new(options.patience());
+        Self { requests: Arc::new(requests), flights, doubtful: Mutex::default() }
     }
 
     /// The place of a key that something is to be stored as, and that of its hidden file.
@@ -56,12 +53,16 @@ impl Folder {
 
     /// Gives a hidden file its name.
     async fn rename(&self, hidden: &str, place: &str, how: &How) -> Result<Stored> {
+        if let Some(stored) = self.moved(hidden, place).await? {
+            return Ok(stored);
+        }
         let ask = Ask::new("MOVE", hidden)
             .header("destination", self.requests.address.url(place))
             .header("overwrite", if how.if_absent { "F" } else { "T" });
         match self.requests.send(ask).await {
             // The answer may be lost while the file has moved: only we know its name.
-            Err(error) if is_passing(&error) && !error.details.contains_key(STATUS) => {
+            Err(error) if is_lost(&error) => {
+                self.doubtful().insert(hidden.to_owned());
                 self.moved(hidden, place).await?.ok_or(error)
             }
             Err(error) => Err(error),
@@ -69,8 +70,16 @@ impl Folder {
         }
     }
 
-    /// Whether a hidden file was given its name.
+    fn doubtful(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a hidden file was given its name without our knowing. That it is gone proves nothing where it was never
+    /// asked for that: what is at `place` is somebody else's then.
     async fn moved(&self, hidden: &str, place: &str) -> Result<Option<Stored>> {
+        if !self.doubtful().contains(hidden) {
+            return Ok(None);
+        }
         if self.requests.look(hidden).await?.is_some() {
             return Ok(None);
         }
@@ -141,6 +150,12 @@ impl Folder {
     }
 }
 
+/// Whether it isn't known what became of a request. A proxy that says so has lost its server's answer.
+fn is_lost(error: &Error) -> bool {
+    let status = error.details.get(STATUS).and_then(|status| status.as_u64());
+    is_passing(error) && matches!(status, None | Some(502 | 504))
+}
+
 impl Service for Folder {
     fn limits(&self) -> Limits {
         Limits {
@@ -163,21 +178,16 @@ impl Service for Folder {
 
     async fn put(&self, key: &str, how: &How, bytes: Bytes) -> Result<Stored> {
         let (place, hidden) = self.places(key, &how.mark)?;
-        self.requests.make(parent(&place)).await?;
-        let stored = match self.requests.send(Ask::new("PUT", &hidden).body(bytes)).await {
-            Ok(_) => self.rename(&hidden, &place, how).await,
-            Err(error) => Err(error),
-        };
-        match &stored {
-            Err(error) if !is_passing(error) => {
-                self.given_up.lock().unwrap_or_else(PoisonError::into_inner).insert(hidden.clone());
-                if let Err(left) = self.remove(&hidden).await {
-                    tracing::warn!("a half upload stays: {}", left.one_line());
-                }
-            }
-            _ => {}
+        if let Some(stored) = self.moved(&hidden, &place).await? {
+            return Ok(stored);
         }
-        stored
+        self.requests.make(parent(&place)).await?;
+        self.requests.send(Ask::new("PUT", &hidden).body(bytes)).await?;
+        self.rename(&hidden, &place, how).await
+    }
+
+    async fn clear(&self, key: &str, mark: &str) -> Result<()> {
+        self.remove(&self.places(key, mark)?.1).await
     }
 
     async fn begin(&self, key: &str, how: &How) -> Result<String> {
@@ -210,16 +220,12 @@ impl Service for Folder {
         if meant_for(handle).is_none_or(|place| place != self.requests.address.place(key)) {
             return Err(Error::new(ErrorKind::Config, format!("`{handle}` is no half upload of `{key}`")));
         }
-        // Whatever its answer is, the server is done with the file.
-        let _ = self.flights.end(handle).await;
+        self.flights.give_up(handle).await;
         self.remove(handle).await
     }
 
     async fn is_published(&self, key: &str, mark: &str) -> Result<Option<Stored>> {
         let (place, hidden) = self.places(key, mark)?;
-        if self.given_up.lock().unwrap_or_else(PoisonError::into_inner).remove(&hidden) {
-            return Ok(None);
-        }
         self.moved(&hidden, &place).await
     }
 

@@ -13,7 +13,11 @@ use windlass_testkit::TestHost;
 const MIB: usize = 1024 * 1024;
 
 fn storage(double: &Double) -> (Webdav, Context) {
-    let cx = TestHost::new().secret("token", "hunter2-token").context();
+    of(double, &TestHost::new().secret("token", "hunter2-token"))
+}
+
+fn of(double: &Double, host: &TestHost) -> (Webdav, Context) {
+    let cx = host.context();
     let options = json!({
         "url": format!("{}/dav", double.endpoint()),
         "bearer_token": { "$secret": "token" },
@@ -110,6 +114,99 @@ fn a_rename_whose_answer_was_lost_has_happened() {
     let (storage, cx) = storage(&double);
     published(&storage, &cx, b"little").unwrap();
     assert_eq!(double.asked().iter().filter(|asked| asked.method == "MOVE").count(), 1);
+}
+
+/// The server has moved it, and neither that answer nor the next one arrives.
+#[test]
+fn a_rename_that_could_not_be_looked_up_at_once_is_looked_up_before_anything_is_sent_again() {
+    let (moved, looked) = (Mutex::new(false), Mutex::new(false));
+    let double = Double::start(move |asked| {
+        let mut moved = moved.lock().unwrap();
+        match asked.method.as_str() {
+            "MOVE" => {
+                *moved = true;
+                // As a proxy says it that has lost its server.
+                Said::status(504)
+            }
+            "PROPFIND" if *moved && !std::mem::replace(&mut *looked.lock().unwrap(), true) => Said::lost(),
+            "PROPFIND" if *moved && asked.path.contains(".windlass-upload-") => Said::status(404),
+            "PROPFIND" => file(6),
+            _ => Said::status(201),
+        }
+    });
+    let (storage, cx) = storage(&double);
+    published(&storage, &cx, b"little").unwrap();
+    let count = |method| double.asked().iter().filter(|asked| asked.method == method).count();
+    assert_eq!((count("PUT"), count("MOVE"), count("DELETE")), (1, 1, 0));
+}
+
+#[test]
+fn a_small_object_that_is_given_up_takes_its_hidden_file_along_and_nothing_else() {
+    let tries = Mutex::new(0);
+    let double = Double::start(move |asked| match asked.method.as_str() {
+        "MOVE" => {
+            let mut tries = tries.lock().unwrap();
+            *tries += 1;
+            Said::status(if *tries == 1 { 423 } else { 403 })
+        }
+        "PROPFIND" => file(6),
+        _ => Said::status(201),
+    });
+    let (storage, cx) = storage(&double);
+    assert_eq!(published(&storage, &cx, b"little").unwrap_err().kind, ErrorKind::Denied);
+    let asked = double.asked();
+    let of = |method: &str| {
+        asked
+            .iter()
+            .filter(|asked| asked.method == method)
+            .map(|asked| asked.path.as_str())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of("DELETE"), [of("PUT")[0]], "of the attempts none has a file of its own");
+}
+
+/// A lock that never goes, and somebody who has enough of it.
+#[test]
+fn a_small_object_whose_run_is_cancelled_takes_its_hidden_file_along() {
+    let host = TestHost::new().secret("token", "hunter2-token");
+    let (moves, run) = (Mutex::new(0), host.clone());
+    let double = Double::start(move |asked| match asked.method.as_str() {
+        "MOVE" => {
+            let mut moves = moves.lock().unwrap();
+            *moves += 1;
+            if *moves == 2 {
+                run.cancel();
+            }
+            Said::status(423)
+        }
+        "PROPFIND" => file(6),
+        _ => Said::status(201),
+    });
+    let (storage, cx) = of(&double, &host);
+    assert_eq!(published(&storage, &cx, b"little").unwrap_err().kind, ErrorKind::Cancelled);
+    let asked = double.asked();
+    let hidden = &asked.iter().find(|asked| asked.method == "PUT").unwrap().path;
+    let deleted: Vec<_> =
+        asked.iter().filter(|asked| asked.method == "DELETE").map(|asked| &asked.path).collect();
+    assert_eq!(deleted, [hidden]);
+}
+
+/// What is there under the name is another one's: ours was never asked to be given it.
+#[test]
+fn an_object_of_somebody_else_is_not_taken_for_one_that_could_not_be_stored() {
+    let tries = Mutex::new(0);
+    let double = Double::start(move |asked| match asked.method.as_str() {
+        "PUT" => {
+            let mut tries = tries.lock().unwrap();
+            *tries += 1;
+            Said::status(if *tries == 1 { 503 } else { 507 })
+        }
+        "PROPFIND" if asked.path.contains(".windlass-upload-") => Said::status(404),
+        "PROPFIND" => file(6),
+        _ => Said::status(201),
+    });
+    let (storage, cx) = storage(&double);
+    assert_eq!(published(&storage, &cx, b"little").unwrap_err().kind, ErrorKind::Full);
 }
 
 /// A rival holds the name for a moment, then has it. That our hidden file is gone afterwards proves nothing: we removed it.

@@ -71,6 +71,8 @@ pub struct Said {
     body: Vec<u8>,
     is_lost: bool,
     is_cut: bool,
+    /// What is missing never comes, and the connection stays.
+    is_silent: bool,
 }
 
 impl Said {
@@ -84,16 +86,32 @@ impl Said {
         Self { is_lost: true, ..Self::default() }
     }
 
+    /// No answer, and the connection stays: it ends when the client leaves it.
+    pub fn silence() -> Self {
+        Self { is_silent: true, ..Self::lost() }
+    }
+
+    /// Where it would break off, nothing more comes and the connection stays.
+    #[must_use]
+    pub fn silent(self) -> Self {
+        Self { is_silent: true, ..self }
+    }
+
     /// With a body that breaks off in the middle, unless it is small or nobody asked for one.
     #[must_use]
-    pub fn cut_in_half(mut self, method: &str) -> Self {
-        if method == "GET" && self.body.len() > 300_000 {
-            let whole = self.body.len();
-            self.body.truncate(whole / 2);
-            self.headers.retain(|(name, _)| name != "content-length");
-            self.headers.push(("content-length".to_owned(), whole.to_string()));
-            self.is_cut = true;
-        }
+    pub fn cut_in_half(self, method: &str) -> Self {
+        let half = self.body.len() / 2;
+        if method == "GET" && half > 150_000 { self.cut_at(half) } else { self }
+    }
+
+    /// With a body that breaks off after so many bytes.
+    #[must_use]
+    pub fn cut_at(mut self, length: usize) -> Self {
+        let whole = self.body.len();
+        self.body.truncate(length);
+        self.headers.retain(|(name, _)| name != "content-length");
+        self.headers.push(("content-length".to_owned(), whole.to_string()));
+        self.is_cut = true;
         self
     }
 
@@ -167,7 +185,7 @@ fn converse(
         let is_head = asked.method == "HEAD";
         known.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
         if said.is_lost {
-            return Ok(());
+            return end(&said, &mut reader);
         }
         let mut head = format!("HTTP/1.1 {} x\r\n", said.status);
         let has_length = said.headers.iter().any(|(name, _)| name == "content-length");
@@ -186,7 +204,7 @@ fn converse(
             writer.write_all(&said.body)?;
         }
         if said.is_cut {
-            return Ok(());
+            return end(&said, &mut reader);
         }
     }
     Ok(())
@@ -213,6 +231,14 @@ fn date() -> String {
         second / 60 % 60,
         second % 60
     )
+}
+
+/// The end of a connection in the middle of an answer: at once, or when the client has enough of waiting.
+fn end(said: &Said, reader: &mut impl Read) -> io::Result<()> {
+    if said.is_silent {
+        io::copy(reader, &mut io::sink())?;
+    }
+    Ok(())
 }
 
 /// The next request; `None` at the end of the connection.

@@ -5,6 +5,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,18 +14,23 @@ use bytes::Bytes;
 use http::Request;
 use http_body::{Body, Frame};
 use tokio::sync::mpsc;
-use windlass_plugin_api::{Error, ErrorKind, Result};
+use windlass_plugin_api::{Error, Result};
 
-use super::{Answer, Http, broken};
+use super::{Answer, Http, late};
 
 /// Of a larger piece no more is handed on at once, so that a slow line is told from one that stands still.
 const PIECE: usize = 128 * 1024;
+
+/// After its last byte a service is given a second more for so many bytes: what it does with them then, such as copying all
+/// of them to another disk, is mostly done at 40 Mbit/s.
+const STORED_BYTES_A_SECOND: u64 = 5_000_000;
 
 /// The end of a flow that bytes are put into. When it is dropped, the body ends there.
 #[derive(Clone, Debug)]
 pub struct Flow {
     pieces: mpsc::Sender<Bytes>,
     patience: Duration,
+    sent_bytes: Arc<AtomicU64>,
 }
 
 /// The end of a flow that a request sends.
@@ -34,20 +41,24 @@ impl Flow {
     /// Both ends. `patience` is how long the line may take nothing.
     pub fn new(patience: Duration) -> (Self, FlowEnd) {
         let (pieces, taken) = mpsc::channel(1);
-        (Self { pieces, patience }, FlowEnd(taken))
+        (Self { pieces, patience, sent_bytes: Arc::default() }, FlowEnd(taken))
+    }
+
+    /// How long the answer may take once the last byte was sent: a service may store all of them only then.
+    pub fn patience_at_end(&self) -> Duration {
+        let sent_bytes = self.sent_bytes.load(Ordering::Relaxed);
+        self.patience + Duration::from_secs(sent_bytes / STORED_BYTES_A_SECOND)
     }
 
     /// Waits until the line has taken all of `bytes`. False where nobody takes any more: the request has an answer then.
     pub async fn send(&self, mut bytes: Bytes) -> Result<bool> {
         while !bytes.is_empty() {
             let piece = bytes.split_to(bytes.len().min(PIECE));
+            let length = piece.len() as u64;
             match tokio::time::timeout(self.patience, self.pieces.send(piece)).await {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => _ = self.sent_bytes.fetch_add(length, Ordering::Relaxed),
                 Ok(Err(_)) => return Ok(false),
-                Err(_) => {
-                    let late = format!("the service took no byte in {} seconds", self.patience.as_secs());
-                    return Err(Error::new(ErrorKind::TimedOut, late));
-                }
+                Err(_) => return Err(late("the service took no byte", self.patience)),
             }
         }
         Ok(true)
@@ -65,15 +76,12 @@ impl Body for FlowEnd {
 
 impl Http {
     /// Sends a request whose body is what comes out of `flow`, and waits for the head of the answer, whatever its status.
-    /// How long that may take is the caller's to say.
+    /// How long that may take is the caller's to say, by [`Flow::send`] and [`Flow::patience_at_end`]: a source may be slow.
     pub async fn send_flow(&self, request: Request<()>, flow: FlowEnd) -> Result<Answer> {
         let place = request.uri().host().unwrap_or_default().to_owned();
         let request = request.map(|()| reqwest::Body::wrap(flow));
         let request = reqwest::Request::try_from(request)
             .map_err(|error| Error::failed("a request couldn't be formed").because(&error))?;
-        let body = self.client()?.execute(request).await.map_err(|error| broken(&error, &place))?;
-        let (status, headers) = (body.status(), body.headers().clone());
-        self.note_clock(&headers);
-        Ok(Answer { status, headers, body })
+        self.begun(self.client()?.execute(request).await, &place)
     }
 }

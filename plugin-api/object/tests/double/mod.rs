@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use windlass_object::{
-    Begun, How, Limits, Listed, Listing, Objects, Part, Received, Service, Settings, unavailable,
+    Begun, How, Limits, Listed, Listing, Objects, Part, Received, Retry, Service, Settings, unavailable,
 };
 use windlass_plugin_api::{Error, ErrorKind, Leftover, Object, Result, Stored};
 
@@ -26,6 +27,8 @@ pub struct State {
     pub lose_begins: u32,
     /// This part is refused for good.
     pub refuse_part: Option<u32>,
+    /// Objects are refused in a way that may pass, and never does.
+    pub is_busy: bool,
     /// Names of requests in their order.
     pub asked: Vec<&'static str>,
     /// Pages of listings, in place of the real one.
@@ -80,7 +83,9 @@ impl Double {
 
     /// A storage over it with parts of a MiB, `concurrency` at a time.
     pub fn storage(&self, concurrency: u32) -> Objects<Double> {
-        Objects::new(self.clone(), Settings { concurrency, part_bytes: MIB })
+        let mut retry = Retry::default();
+        retry.first_wait = Duration::from_millis(1);
+        Objects::with_retry(self.clone(), Settings { concurrency, part_bytes: MIB }, retry)
     }
 }
 
@@ -96,8 +101,17 @@ impl Service for Double {
     async fn put(&self, key: &str, how: &How, bytes: Bytes) -> Result<Stored> {
         self.state().asked.push("put");
         self.state().puts.push((how.clone(), bytes.len()));
+        if self.state().is_busy {
+            return Err(unavailable("busy"));
+        }
         self.state().objects.insert(key.to_owned(), bytes.to_vec());
         Ok(Stored::default())
+    }
+
+    async fn clear(&self, key: &str, _: &str) -> Result<()> {
+        assert_eq!(key, "a");
+        self.state().asked.push("clear");
+        Ok(())
     }
 
     async fn begin(&self, key: &str, _: &How) -> Result<String> {

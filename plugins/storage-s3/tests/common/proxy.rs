@@ -22,6 +22,14 @@ pub enum Fault {
     CutAnswer(usize),
     /// A byte of the body changes on its way.
     Garble,
+    /// The server never sees it; the answer is this status without a body, as to HEAD, with these lines in its head.
+    Bare(u16, &'static str),
+    /// It is accepted and never answered; the server never sees it.
+    Hang,
+    /// After so many bytes of the answer's body nothing comes any more, and the connection stays.
+    HangAnswer(usize),
+    /// The answer says that it is this time.
+    Clock(&'static str),
 }
 
 /// A request as it came.
@@ -82,6 +90,11 @@ fn serve(client: TcpStream, upstream: u16, rule: &Mutex<Rule>, all: &Mutex<Vec<S
     let mut client = client;
     match fault {
         Fault::Cut => return None,
+        Fault::Hang => return left(&mut reader),
+        Fault::Bare(status, lines) => {
+            let head = format!("HTTP/1.1 {status} No\r\n{lines}Connection: close\r\n\r\n");
+            return client.write_all(head.as_bytes()).ok();
+        }
         Fault::Refuse(status, code) => {
             let region = if code == "AuthorizationHeaderMalformed" { "eu-proxy-1" } else { "" };
             let body = format!(
@@ -106,14 +119,32 @@ fn serve(client: TcpStream, upstream: u16, rule: &Mutex<Rule>, all: &Mutex<Vec<S
     server.write_all(&body).ok()?;
     let mut answer = Vec::new();
     server.read_to_end(&mut answer).ok()?;
+    if let Fault::Clock(time) = fault {
+        answer = said_at(&answer, time)?;
+    }
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let length = match fault {
         Fault::LoseAnswer => 0,
-        Fault::CutAnswer(length) => (end + length).min(answer.len()),
+        Fault::CutAnswer(length) | Fault::HangAnswer(length) => (end + length).min(answer.len()),
         _ => answer.len(),
     };
     client.write_all(&answer[..length]).ok()?;
+    if matches!(fault, Fault::HangAnswer(_)) {
+        return left(&mut reader);
+    }
     client.shutdown(Shutdown::Both).ok()
+}
+
+/// Waits until the client has enough of waiting.
+fn left(client: &mut impl Read) -> Option<()> {
+    std::io::copy(client, &mut std::io::sink()).ok().map(drop)
+}
+
+/// The answer with another time in its head.
+fn said_at(answer: &[u8], time: &str) -> Option<Vec<u8>> {
+    let from = answer.windows(8).position(|text| text.eq_ignore_ascii_case(b"\r\ndate: "))? + 8;
+    let length = answer[from..].iter().position(|byte| *byte == b'\r')?;
+    Some([&answer[..from], time.as_bytes(), &answer[from + length..]].concat())
 }
 
 /// Head and body; `None` at the end of the connection.
