@@ -157,3 +157,25 @@ fn what_is_wrong_with_an_each_is_told_before_anything_runs() {
     let ran = fleet(&["a"], "", "each = { itme = \"*\" }").run(&["check"]).expect(2);
     assert!(ran.stderr.contains("Did you mean `item`?"), "{}", ran.stderr);
 }
+
+/// Nothing else that stands in a key has capitals.
+#[test]
+fn items_and_hosts_that_differ_by_case_alone_are_told_by_check() {
+    let sandbox = fleet(&["Shop", "blog", "shop", "shop2"], "", ALL);
+    let told = |arguments: &[&str]| {
+        let ran = sandbox.run(arguments).expect(0);
+        ran.stdout + &ran.stderr
+    };
+    let checked = told(&["check"]);
+    assert!(checked.contains("the items `Shop` and `shop` differ only by case"), "{checked}");
+    assert_eq!(checked.matches("only by case").count(), 1, "{checked}");
+    // In a folder that tells them apart each keeps its own.
+    sandbox.ok(&["backup"]);
+    assert_eq!(listed(&sandbox, &["fleet/shop"]), names(&["fleet/shop"]));
+    assert!(!told(&["--host", "web2", "check"]).contains("`web1`"));
+    let checked = told(&["--host", "WEB1", "check"]);
+    assert!(checked.contains("snapshots of `web1` too, which differs from `WEB1` only by case"), "{checked}");
+    let other = fleet(&["Shop", "shop"], "", "each = { item = \"s*\" }");
+    let checked = other.run(&["check"]).expect(0);
+    assert!(!(checked.stdout + &checked.stderr).contains("only by case"), "one of them isn't taken");
+}

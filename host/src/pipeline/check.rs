@@ -1,5 +1,6 @@
 //! Check: tests the setup of a pipeline without making a snapshot.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -65,11 +66,15 @@ fn source(engine: &Engine, plan: &Plan, offline: bool, cx: &Context) -> Outcome<
     let mut items = Vec::new();
     if let Some(each) = &plan.each {
         let all = source.discover(cx)?;
-        let taken = all.iter().filter(|item| each.takes(&item.name)).count();
-        items.push(format!("`each` takes {taken} of the {} items that it has", all.len()));
-        if taken == 0 {
+        let taken: Vec<&str> =
+            all.iter().map(|item| item.name.as_str()).filter(|name| each.takes(name)).collect();
+        items.push(format!("`each` takes {} of the {} items that it has", taken.len(), all.len()));
+        if taken.is_empty() {
             return Err(Failure::from(Error::new(ErrorKind::NotFound, items.remove(0))));
         }
+        items.extend(twins(taken).into_iter().map(|(one, other)| {
+            format!("warning: the items `{one}` and `{other}` differ only by case: {TWINS}")
+        }));
     }
     let probe = source.probe(cx)?;
     let mut details: Vec<String> =
@@ -80,6 +85,17 @@ fn source(engine: &Engine, plan: &Plan, offline: bool, cx: &Context) -> Outcome<
     details.extend(probe.warnings.into_iter().map(|warning| format!("warning: {warning}")));
     details.extend(probe.missing.into_iter().map(|missing| format!("it won't be in the backup: {missing}")));
     Ok(details)
+}
+
+/// Why names that differ only by case are told. Which storage it concerns nobody knows: a share looks like any other folder.
+const TWINS: &str = "a storage that takes them for one name, as many drives and shares do, refuses the second or mixes \
+                     their snapshots; give one of them a storage or a prefix of its own";
+
+/// Those of the names that differ only by case from one before them. Only hosts and items of an `each` may have capitals.
+fn twins(names: Vec<&str>) -> Vec<(&str, &str)> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    let twin = |name| Some((seen.insert(str::to_lowercase(name), name)?, name));
+    names.into_iter().filter_map(twin).collect()
 }
 
 /// Encodes a sample and decodes it again: the bytes must come back. What encrypts is decoded with the keys of a restore,
@@ -166,6 +182,17 @@ fn held(open: &OpenStorage, host: &str, pipeline: &str, cx: &Context) -> Result<
         Some(newest) => format!("{} snapshots, the newest is {}", snapshots.len(), newest.key),
         None => "no snapshot yet".to_owned(),
     }];
+    // Who may list their own host's snapshots alone isn't told about others.
+    let hosts = match catalog.hosts() {
+        Err(error) if error.kind == ErrorKind::Denied => Vec::new(),
+        hosts => hosts?,
+    };
+    let alike = hosts.iter().filter(|other| *other != host && other.eq_ignore_ascii_case(host));
+    details.extend(alike.map(|other| {
+        format!(
+            "warning: there are snapshots of `{other}` too, which differs from `{host}` only by case: {TWINS}"
+        )
+    }));
     let errors = snapshots.iter().filter_map(|snapshot| snapshot.manifest.as_ref().err());
     details.extend(errors.map(|error| format!("warning: {}", error.one_line())));
     let whose = "a run that is under way, or one that died on another machine";

@@ -14,7 +14,7 @@ pub fn judge(key: &str, limits: &Limits) -> Result<()> {
         return wrong("has a segment that is no name");
     }
     if key.len() > limits.key_bytes {
-        return wrong("is longer than the service takes");
+        return wrong(&format!("is longer than the {} bytes that the service takes", limits.key_bytes));
     }
     Ok(())
 }

@@ -46,10 +46,10 @@ impl Parts {
         self.size.max((offset / self.share).next_multiple_of(MIB)).min(self.limits.part_max)
     }
 
-    /// Whether part `number` (from 1) may begin at `offset`.
-    pub fn judge(&self, number: u64, offset: u64) -> Result<()> {
-        if offset >= self.limits.object_bytes {
-            return Err(too_large(&self.limits, offset));
+    /// Whether there may be a part `number` (from 1) that ends at `end`.
+    pub fn judge(&self, number: u64, end: u64) -> Result<()> {
+        if end > self.limits.object_bytes {
+            return Err(too_large(&self.limits, end));
         }
         if number > self.limits.parts {
             let held = format!("{} parts of {} MiB hold no more", self.limits.parts, self.size / MIB);
@@ -90,10 +90,10 @@ pub(crate) mod tests {
         let (mut number, mut offset, mut largest) = (0, 0, 0);
         while offset < bytes {
             number += 1;
-            parts.judge(number, offset).unwrap();
-            let size = parts.size_at(offset);
-            largest = largest.max(size);
+            let size = parts.size_at(offset).min(bytes - offset);
+            largest = largest.max(parts.size_at(offset));
             offset += size;
+            parts.judge(number, offset).unwrap();
         }
         (number, largest)
     }

@@ -19,6 +19,12 @@ pub trait Service: Send + Sync + 'static {
     /// What it can take. Asked once.
     fn limits(&self) -> Limits;
 
+    /// Refuses a key that the service wouldn't take, before an upload of it begins. What no service takes and what is longer than
+    /// [`Limits::key_bytes`] is refused already. Sends nothing.
+    fn judge(&self, _key: &str) -> Result<()> {
+        Ok(())
+    }
+
     /// Where it is, for messages: `s3://bucket/prefix`. No secret in it.
     fn place(&self) -> String;
 

@@ -63,6 +63,7 @@ impl<S: Service> Objects<S> {
     /// See [`Storage::create`](windlass_plugin_api::Storage::create).
     pub fn create(&self, cx: &Context, key: &str, how: &CreateOptions) -> Result<Box<dyn Upload>> {
         key::judge(key, &self.core.limits)?;
+        self.core.service.judge(key)?;
         Ok(Box::new(ObjectUpload::new(self.core.clone(), self.threads.clone(), cx, key, how)?))
     }
 

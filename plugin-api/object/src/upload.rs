@@ -86,7 +86,7 @@ impl<S: Service> ObjectUpload<S> {
     /// Hands `filling` on as a part. Waits until there is room for it.
     fn send(&mut self, is_last: bool) -> Result<()> {
         let number = self.last_number + 1;
-        self.plan.judge(number.into(), self.sent_bytes)?;
+        self.plan.judge(number.into(), self.size_bytes())?;
         let bytes = Bytes::from(std::mem::take(&mut self.filling));
         let part = Part { number, offset: self.sent_bytes, is_last, bytes };
         let length = part.bytes.len() as u64;

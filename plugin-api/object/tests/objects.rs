@@ -68,6 +68,50 @@ fn an_object_of_one_part_takes_one_request_where_the_service_has_one_for_it() {
     }
 }
 
+/// A service of 80 parts, the first ten of which hold a MiB each: after that the object's tenth is the measure.
+#[test]
+fn parts_of_an_object_of_unknown_length_grow_and_the_service_takes_all_of_them() {
+    let (mut double, all) = (Double::new(), bytes(25 * MIB + 77));
+    double.limits.parts = 80;
+    put(&double, 2, &all).unwrap();
+    let sizes: Vec<u64> = double.state().sizes.values().map(|size| size / MIB).collect();
+    assert_eq!(sizes[..11], [1; 11]);
+    assert_eq!(sizes[11..16], [2; 5]);
+    assert!(sizes.windows(2).rev().skip(1).all(|two| two[0] <= two[1]) && sizes.len() < 40, "{sizes:?}");
+    assert!(sizes.contains(&3), "{sizes:?}");
+    assert!(double.state().objects["a"] == all, "other bytes");
+}
+
+#[test]
+fn an_object_may_be_as_large_as_the_service_says_and_not_a_byte_larger() {
+    let mut double = Double::new();
+    double.limits.object_bytes = 3 * MIB + 5;
+    put(&double, 2, &bytes(3 * MIB + 5)).unwrap();
+    double.state().objects.clear();
+    let error = put(&double, 2, &bytes(3 * MIB + 6)).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unsupported, "{error}");
+    assert!(double.state().objects.is_empty() && double.state().halves.is_empty());
+    let mut equal = Double::new();
+    (equal.limits.equal_parts, equal.limits.parts) = (true, 3);
+    put(&equal, 2, &bytes(3 * MIB)).unwrap();
+    let error = put(&equal, 2, &bytes(3 * MIB + 1)).unwrap_err();
+    assert!(error.hint.unwrap().contains("part_size"), "the end of the parts is told with what to do");
+    assert!(equal.state().halves.is_empty());
+}
+
+#[test]
+fn a_key_that_the_service_does_not_take_is_refused_before_anything_is_asked() {
+    let mut double = Double::new();
+    double.limits.key_bytes = 5;
+    let storage = double.storage(1);
+    for key in ["a.", "123456", "a/../b", ""] {
+        let error = storage.create(&Context::default(), key, &CreateOptions::default()).err();
+        assert_eq!(error.map(|error| error.kind), Some(ErrorKind::Config), "`{key}`");
+    }
+    storage.create(&Context::default(), "12345", &CreateOptions::default()).map(drop).unwrap();
+    assert_eq!(double.state().asked, [""; 0]);
+}
+
 #[test]
 fn what_an_object_that_is_given_up_may_have_left_is_cleared_away_once() {
     let double = Double::new();

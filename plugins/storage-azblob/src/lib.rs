@@ -7,6 +7,7 @@
 mod address;
 mod credentials;
 mod errors;
+mod limits;
 mod options;
 mod request;
 mod service;

@@ -18,16 +18,14 @@ use windlass_object::{Begun, How, Limits, Listed, Listing, Part, Received, Servi
 use windlass_plugin_api::{Error, ErrorKind, Leftover, Object, Result, Stored};
 
 use crate::errors::{self, refused};
+use crate::limits::{self, PAGE, limits};
 use crate::options::Options;
 use crate::request::{Ask, Requests, refusal};
 use crate::xml;
 
-const MIB: u64 = 1024 * 1024;
 const MARK: &str = "x-ms-meta-windlassupload";
 /// Of an empty blob that was made only to be deleted, with the blocks of its name. It counts as absent.
 const DISCARDED: &str = "x-ms-meta-windlassdiscarded";
-/// The most that one page of a listing may have.
-const PAGE: usize = 5000;
 
 /// A container.
 pub struct Container {
@@ -162,18 +160,11 @@ impl Container {
 
 impl Service for Container {
     fn limits(&self) -> Limits {
-        Limits {
-            key_bytes: 1024 - self.requests.address.prefix.len(),
-            object_bytes: 50_000 * 4000 * MIB,
-            put_bytes: 5000 * MIB,
-            part_min: MIB,
-            part_max: 4000 * MIB,
-            parts: 50_000,
-            equal_parts: false,
-            in_order: false,
-            delete_batch: 1,
-            page: PAGE,
-        }
+        limits(self.requests.address.prefix.len())
+    }
+
+    fn judge(&self, key: &str) -> Result<()> {
+        limits::judge(&self.requests.address.prefix, key)
     }
 
     fn place(&self) -> String {

@@ -9,6 +9,7 @@ mod address;
 mod documents;
 mod doors;
 mod errors;
+mod limits;
 mod options;
 mod request;
 mod service;

@@ -14,11 +14,11 @@ use crate::address::encoded;
 use crate::documents::{MARK, Page, Version, marked};
 use crate::doors::checksum;
 use crate::errors::is_code;
+use crate::limits::{self, limits};
 use crate::options::{Delete, Options};
 use crate::request::Requests;
 use crate::versions::taken;
 
-const GB: u64 = 1_000_000_000;
 const TYPE: &str = "application/octet-stream";
 
 /// A bucket.
@@ -86,18 +86,11 @@ impl Bucket {
 
 impl Service for Bucket {
     fn limits(&self) -> Limits {
-        Limits {
-            key_bytes: self.requests.address.key_bytes(),
-            object_bytes: 10_000 * GB,
-            put_bytes: 5 * GB,
-            part_min: 5_000_000,
-            part_max: 5 * GB,
-            parts: 10_000,
-            equal_parts: false,
-            in_order: false,
-            delete_batch: 1,
-            page: 1000,
-        }
+        limits(self.requests.address.prefix.len())
+    }
+
+    fn judge(&self, key: &str) -> Result<()> {
+        limits::judge(key)
     }
 
     fn place(&self) -> String {

@@ -5,17 +5,11 @@
 use serde_json::{Value, json};
 use windlass_plugin_api::{Error, ErrorKind, Result};
 
+use crate::limits;
 use crate::options::Options;
 
 const API: &str = "https://api.dropboxapi.com";
 const CONTENT: &str = "https://content.dropboxapi.com";
-
-/// Names that the service keeps for itself or for systems, in any case.
-const KEPT: [&str; 6] =
-    [".dropbox", ".dropbox.attr", ".dropbox.cache", ".ds_store", "desktop.ini", "thumbs.db"];
-
-/// The longest name that the service takes, in characters.
-const NAME_CHARACTERS: usize = 255;
 
 /// Where the files are.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,7 +38,7 @@ impl Address {
                     format!("`{name}` can't be a folder of a Dropbox"),
                 ));
             }
-            judge_names(name)?;
+            limits::judge(name)?;
             prefix.push('/');
             prefix.push_str(name);
         }
@@ -114,25 +108,6 @@ pub fn header_safe(document: &Value) -> String {
     safe
 }
 
-/// Refuses names that the service wouldn't take.
-pub fn judge_names(key: &str) -> Result<()> {
-    for name in key.split('/') {
-        let why = if name.chars().count() > NAME_CHARACTERS {
-            "is longer than the service takes"
-        } else if KEPT.contains(&name.to_lowercase().as_str()) {
-            "is one that the service keeps for itself"
-        } else if name.contains('\\') || name.chars().any(char::is_control) {
-            "has a sign that the service doesn't take"
-        } else if name.ends_with(' ') {
-            "ends in a space, which the service doesn't take"
-        } else {
-            continue;
-        };
-        return Err(Error::new(ErrorKind::Config, format!("the name `{}` {why}", name.escape_debug())));
-    }
-    Ok(())
-}
-
 /// The endpoint without a slash behind it.
 fn judged(endpoint: &str) -> Result<String> {
     let trimmed = endpoint.trim_end_matches('/');
@@ -175,15 +150,6 @@ mod tests {
         );
         let command = address(json!({})).unwrap().by_hand("it's");
         assert!(command.contains(r#"'Dropbox-API-Arg: {"path":"/it'\''s"}'"#), "{command}");
-    }
-
-    #[test]
-    fn names_that_the_service_does_not_take_are_refused() {
-        let long = "x".repeat(256);
-        for key in ["a/Thumbs.DB", ".dropbox", "a\\b", "a\nb", "a /b", long.as_str()] {
-            assert_eq!(judge_names(key).unwrap_err().kind, ErrorKind::Config, "{key}");
-        }
-        judge_names("..a/.hidden/a../-/_/a.b-c_d/thumbs.db.zst").unwrap();
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod address;
 mod documents;
 mod errors;
 mod hash;
+mod limits;
 mod listing;
 mod options;
 mod removal;
@@ -16,12 +17,11 @@ mod request;
 mod service;
 mod spelling;
 
-use std::ops::Deref;
 use std::sync::Arc;
 
 use windlass_object::oauth::Tokens;
 use windlass_object::{Http, Objects, storage_of_objects};
-use windlass_plugin_api::{Context, CreateOptions, Plugin, Result, Upload, export_plugin};
+use windlass_plugin_api::{Context, Plugin, Result, export_plugin};
 
 pub use options::Options;
 
@@ -41,25 +41,7 @@ export_plugin! {
 
 /// The storage `dropbox`.
 pub struct Dropbox {
-    objects: Judged,
-}
-
-/// The objects, of which none is begun under a name that the service doesn't take.
-struct Judged(Objects<Account>);
-
-impl Deref for Judged {
-    type Target = Objects<Account>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-impl Judged {
-    fn create(&self, cx: &Context, key: &str, how: &CreateOptions) -> Result<Box<dyn Upload>> {
-        address::judge_names(key)?;
-        self.0.create(cx, key, how)
-    }
+    objects: Objects<Account>,
 }
 
 impl Plugin for Dropbox {
@@ -71,7 +53,7 @@ impl Plugin for Dropbox {
         let http = Arc::new(Http::new(options.http(address.is_plain())));
         let tokens = Tokens::new(cx, http.clone(), grant);
         let account = Account::new(Requests::new(address, http, tokens));
-        Ok(Self { objects: Judged(Objects::new(account, options.settings())) })
+        Ok(Self { objects: Objects::new(account, options.settings()) })
     }
 }
 

@@ -15,12 +15,10 @@ use windlass_plugin_api::{Error, ErrorKind, Leftover, Object, Result, Stored};
 
 use crate::documents::{Metadata, read};
 use crate::errors::OFFSET;
-use crate::hash::{BLOCK, content_hash, tag, whole};
-use crate::listing::PAGE;
+use crate::hash::{content_hash, tag, whole};
+use crate::limits::{self, limits};
 use crate::request::Requests;
 use crate::spelling::{Seen, clash};
-
-const MIB: u64 = 1024 * 1024;
 
 /// An account, or what an application may see of it.
 pub struct Account {
@@ -121,18 +119,11 @@ impl Account {
 
 impl Service for Account {
     fn limits(&self) -> Limits {
-        Limits {
-            key_bytes: 1024,
-            object_bytes: 350_000_000_000,
-            put_bytes: 140 * MIB,
-            part_min: BLOCK as u64,
-            part_max: 140 * MIB,
-            parts: u64::from(u32::MAX),
-            equal_parts: true,
-            in_order: true,
-            delete_batch: 1000,
-            page: PAGE,
-        }
+        limits()
+    }
+
+    fn judge(&self, key: &str) -> Result<()> {
+        limits::judge(key)
     }
 
     fn place(&self) -> String {

@@ -8,6 +8,7 @@ mod address;
 mod credentials;
 mod documents;
 mod errors;
+mod limits;
 mod options;
 mod parts;
 mod request;

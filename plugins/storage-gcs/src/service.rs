@@ -14,11 +14,11 @@ use windlass_plugin_api::{Error, ErrorKind, Leftover, Object, Result, Stored};
 
 use crate::documents::{Page, Resource, read, related};
 use crate::errors::no_bucket;
+use crate::limits::{self, limits};
 use crate::options::Options;
-use crate::parts::{STEP, Whole, checksum_text, sent_before, tag};
+use crate::parts::{Whole, checksum_text, sent_before, tag};
 use crate::request::{Ask, Requests};
 
-const TIB: u64 = 1024 * 1024 * 1024 * 1024;
 const MARK: &str = "windlass-upload";
 /// What is asked about objects in a listing.
 const FIELDS: &str = "items(name,size,updated),prefixes,nextPageToken";
@@ -126,18 +126,11 @@ impl Bucket {
 
 impl Service for Bucket {
     fn limits(&self) -> Limits {
-        Limits {
-            key_bytes: 1024 - self.requests.address.prefix.len(),
-            object_bytes: 5 * TIB,
-            put_bytes: 5 * TIB,
-            part_min: STEP as u64,
-            part_max: 1024 * 1024 * 1024,
-            parts: u64::from(u32::MAX),
-            equal_parts: true,
-            in_order: true,
-            delete_batch: 1,
-            page: 999,
-        }
+        limits(self.requests.address.prefix.len())
+    }
+
+    fn judge(&self, key: &str) -> Result<()> {
+        limits::judge(&self.requests.address.name(key))
     }
 
     fn place(&self) -> String {

@@ -7,6 +7,7 @@
 mod errors;
 mod files;
 mod folder;
+mod limits;
 mod options;
 mod request;
 mod service;

@@ -11,13 +11,9 @@ use windlass_plugin_api::{Error, ErrorKind, Leftover, Object, Result, Stored};
 
 use crate::files::{FIELDS, FOLDER, File, MARK, losers, marked, only, related, taken};
 use crate::folder::Folder;
+use crate::limits::limits;
 use crate::request::{Ask, Requests, quoted, read};
-use crate::sessions::{STEP, Sessions, hash_text, judge};
-
-const TIB: u64 = 1024 * 1024 * 1024 * 1024;
-
-/// The largest file that the service takes in one request with its description.
-const MULTIPART_BYTES: u64 = 5_000_000;
+use crate::sessions::{Sessions, hash_text, judge};
 
 /// A folder in Google Drive.
 pub struct Drive {
@@ -81,18 +77,7 @@ impl Drive {
 
 impl Service for Drive {
     fn limits(&self) -> Limits {
-        Limits {
-            key_bytes: 1000,
-            object_bytes: 5 * TIB,
-            put_bytes: MULTIPART_BYTES,
-            part_min: STEP as u64,
-            part_max: 1024 * 1024 * 1024,
-            parts: u64::from(u32::MAX),
-            equal_parts: true,
-            in_order: true,
-            delete_batch: 1,
-            page: 1000,
-        }
+        limits()
     }
 
     fn place(&self) -> String {

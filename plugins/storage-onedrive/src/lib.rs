@@ -8,6 +8,7 @@
 mod address;
 mod documents;
 mod errors;
+mod limits;
 mod names;
 mod options;
 mod parts;
@@ -18,12 +19,11 @@ mod service;
 mod spelling;
 mod tree;
 
-use std::ops::Deref;
 use std::sync::Arc;
 
 use windlass_object::oauth::Tokens;
 use windlass_object::{Http, Objects, storage_of_objects};
-use windlass_plugin_api::{Context, CreateOptions, Plugin, Result, Upload, export_plugin};
+use windlass_plugin_api::{Context, Plugin, Result, export_plugin};
 
 pub use options::Options;
 
@@ -43,25 +43,7 @@ export_plugin! {
 
 /// The storage `onedrive`.
 pub struct OneDrive {
-    objects: Judged,
-}
-
-/// The objects, of which none is begun under a path that is too long for the service.
-struct Judged(Objects<Drive>);
-
-impl Deref for Judged {
-    type Target = Objects<Drive>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-impl Judged {
-    fn create(&self, cx: &Context, key: &str, how: &CreateOptions) -> Result<Box<dyn Upload>> {
-        self.service().requests.address.judge(key)?;
-        self.0.create(cx, key, how)
-    }
+    objects: Objects<Drive>,
 }
 
 impl Plugin for OneDrive {
@@ -73,7 +55,7 @@ impl Plugin for OneDrive {
         let http = Arc::new(Http::new(options.http(address.is_plain())));
         let tokens = Tokens::new(cx, http.clone(), grant);
         let drive = Drive::new(Requests::new(address, http, tokens));
-        Ok(Self { objects: Judged(Objects::new(drive, options.settings())) })
+        Ok(Self { objects: Objects::new(drive, options.settings()) })
     }
 }
 

@@ -16,16 +16,13 @@ use windlass_plugin_api::{Error, ErrorKind, Leftover, Object, Result, Stored};
 
 use crate::address::{joined, name, parent};
 use crate::documents::{Item, read};
+use crate::limits::limits;
 use crate::names::{hidden, meant_for, of_parts};
 use crate::parts::{Known, part_name};
 use crate::quickxor::quick_xor;
 use crate::request::{Ask, Requests};
 use crate::spelling::{Folder, Seen, clash};
 use crate::tree::Found;
-
-const MIB: u64 = 1024 * 1024;
-const PARTS: u64 = 10_000;
-const PART_MAX: u64 = 200 * MIB;
 
 /// A drive, or what an application may see of it.
 pub struct Drive {
@@ -100,18 +97,11 @@ fn stored(version: String) -> Stored {
 
 impl Service for Drive {
     fn limits(&self) -> Limits {
-        Limits {
-            key_bytes: 1024,
-            object_bytes: PARTS * PART_MAX,
-            put_bytes: PART_MAX,
-            part_min: MIB,
-            part_max: PART_MAX,
-            parts: PARTS,
-            equal_parts: false,
-            in_order: false,
-            delete_batch: 1000,
-            page: usize::MAX,
-        }
+        limits()
+    }
+
+    fn judge(&self, key: &str) -> Result<()> {
+        self.requests.address.judge(key)
     }
 
     fn place(&self) -> String {

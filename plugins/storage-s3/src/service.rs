@@ -12,11 +12,12 @@ use windlass_object::{Begun, How, Limits, Listed, Listing, Part, Received, Servi
 use windlass_plugin_api::{Error, ErrorKind, Leftover, Object, Result, Stored};
 
 use crate::errors::{self, refused};
+use crate::limits::limits;
 use crate::options::Options;
+use crate::presets::Preset;
 use crate::request::{Ask, Requests};
 use crate::xml;
 
-const MIB: u64 = 1024 * 1024;
 const MARK: &str = "x-amz-meta-windlass-upload";
 
 /// A bucket.
@@ -138,18 +139,9 @@ impl Bucket {
 
 impl Service for Bucket {
     fn limits(&self) -> Limits {
-        Limits {
-            key_bytes: 1024 - self.requests.address.prefix.len(),
-            object_bytes: 5 * MIB * MIB,
-            put_bytes: 5 * 1024 * MIB,
-            part_min: 5 * MIB,
-            part_max: 5 * 1024 * MIB,
-            parts: 10_000,
-            equal_parts: self.options.preset.facts().equal_parts,
-            in_order: false,
-            delete_batch: 1000,
-            page: 1000,
-        }
+        let (address, preset) = (&self.requests.address, self.options.preset);
+        let is_amazon = preset == Preset::Aws && !address.is_own;
+        limits(address.prefix.len(), is_amazon, preset.facts().equal_parts)
     }
 
     fn place(&self) -> String {

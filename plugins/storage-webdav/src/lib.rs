@@ -7,6 +7,7 @@
 mod address;
 mod errors;
 mod flights;
+mod limits;
 mod options;
 mod request;
 mod service;

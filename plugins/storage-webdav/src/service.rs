@@ -10,17 +10,13 @@ use bytes::Bytes;
 use windlass_object::{Begun, How, Limits, Listed, Listing, Part, Received, Service, is_passing, replaced};
 use windlass_plugin_api::{Error, ErrorKind, Leftover, Object, Result, Stored};
 
-use crate::address::{hidden, is_hidden, meant_for, parent};
+use crate::address::{hidden, meant_for, parent};
 use crate::errors::STATUS;
 use crate::flights::Flights;
+use crate::limits::{self, limits};
 use crate::options::Options;
 use crate::request::{Ask, Requests};
 use crate::tree::File;
-
-const PIB: u64 = 1 << 50;
-
-/// The longest name of a file that file systems take is 255 bytes, and a hidden one is longer by 34.
-const NAME_BYTES: usize = 220;
 
 /// Some servers remove a file before they put another one in its place. So one that is missing is looked for so often.
 const LOOKS: u32 = 3;
@@ -40,15 +36,10 @@ impl Folder {
     }
 
     /// The place of a key that something is to be stored as, and that of its hidden file.
-    fn places(&self, key: &str, mark: &str) -> Result<(String, String)> {
+    fn places(&self, key: &str, mark: &str) -> (String, String) {
         let place = self.requests.address.place(key);
-        let name = &place[parent(&place).len()..];
-        if name.len() > NAME_BYTES || is_hidden(&place) {
-            let message = format!("the key `{key}` has a name that is too long, or kept for uploads");
-            return Err(Error::new(ErrorKind::Config, message));
-        }
         let hidden = hidden(&place, mark);
-        Ok((place, hidden))
+        (place, hidden)
     }
 
     /// Gives a hidden file its name.
@@ -158,18 +149,11 @@ fn is_lost(error: &Error) -> bool {
 
 impl Service for Folder {
     fn limits(&self) -> Limits {
-        Limits {
-            key_bytes: 1024,
-            object_bytes: PIB,
-            put_bytes: PIB,
-            part_min: 64 * 1024,
-            part_max: 1024 * 1024 * 1024,
-            parts: u64::from(u32::MAX),
-            equal_parts: true,
-            in_order: true,
-            delete_batch: 1000,
-            page: usize::MAX,
-        }
+        limits()
+    }
+
+    fn judge(&self, key: &str) -> Result<()> {
+        limits::judge(key)
     }
 
     fn place(&self) -> String {
@@ -177,7 +161,7 @@ impl Service for Folder {
     }
 
     async fn put(&self, key: &str, how: &How, bytes: Bytes) -> Result<Stored> {
-        let (place, hidden) = self.places(key, &how.mark)?;
+        let (place, hidden) = self.places(key, &how.mark);
         if let Some(stored) = self.moved(&hidden, &place).await? {
             return Ok(stored);
         }
@@ -187,11 +171,11 @@ impl Service for Folder {
     }
 
     async fn clear(&self, key: &str, mark: &str) -> Result<()> {
-        self.remove(&self.places(key, mark)?.1).await
+        self.remove(&self.places(key, mark).1).await
     }
 
     async fn begin(&self, key: &str, how: &How) -> Result<String> {
-        let (place, hidden) = self.places(key, &how.mark)?;
+        let (place, hidden) = self.places(key, &how.mark);
         self.requests.make(parent(&place)).await?;
         self.flights.begin(self.requests.clone(), &hidden);
         Ok(hidden)
@@ -225,7 +209,7 @@ impl Service for Folder {
     }
 
     async fn is_published(&self, key: &str, mark: &str) -> Result<Option<Stored>> {
-        let (place, hidden) = self.places(key, mark)?;
+        let (place, hidden) = self.places(key, mark);
         self.moved(&hidden, &place).await
     }
 

@@ -122,6 +122,13 @@ impl Said {
         self
     }
 
+    /// With a body that breaks off in the middle, however small; without one, no answer at all.
+    #[must_use]
+    pub fn broken(self) -> Self {
+        let length = self.body.len();
+        Self { is_lost: length == 0, ..self.cut_at(length / 2) }
+    }
+
     /// With this header.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -180,7 +187,7 @@ fn converse(
     connection.set_nodelay(true)?;
     let mut writer = connection.try_clone()?;
     let mut reader = BufReader::new(connection);
-    while let Some(asked) = read(&mut reader)? {
+    while let Some((asked, is_last)) = read(&mut reader)? {
         let said = answer(&asked);
         let is_head = asked.method == "HEAD";
         known.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
@@ -205,6 +212,9 @@ fn converse(
         }
         if said.is_cut {
             return end(&said, &mut reader);
+        }
+        if is_last {
+            return Ok(());
         }
     }
     Ok(())
@@ -241,13 +251,14 @@ fn end(said: &Said, reader: &mut impl Read) -> io::Result<()> {
     Ok(())
 }
 
-/// The next request; `None` at the end of the connection.
-fn read(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Asked>> {
+/// The next request, and whether the client awaits the end of the connection behind the answer; `None` at the end of the connection.
+fn read(reader: &mut BufReader<TcpStream>) -> io::Result<Option<(Asked, bool)>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);
     }
     let mut words = line.split(' ').map(str::to_owned);
+    let is_last = line.trim_end().ends_with("HTTP/1.0");
     let mut asked = Asked {
         method: words.next().unwrap_or_default(),
         path: words.next().unwrap_or_default(),
@@ -265,7 +276,7 @@ fn read(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Asked>> {
         asked.body = vec![0; asked.header("content-length").parse().unwrap_or_default()];
         reader.read_exact(&mut asked.body)?;
     }
-    Ok(Some(asked))
+    Ok(Some((asked, is_last)))
 }
 
 fn chunks(reader: &mut BufReader<TcpStream>) -> io::Result<Vec<u8>> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::http::{ask, send};
 use crate::process::Launch;
 use crate::program::{escape, installed, venv};
-use crate::server::{At, Kind, Server, free_port};
+use crate::server::{At, Kind, Server, free_ports};
 
 /// A policy as AWS writes it: objects can be created, and nothing else.
 const CREATE: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:PutObject","s3:AbortMultipartUpload"],"Resource":["arn:aws:s3:::*/*"]}]}"#;
@@ -55,8 +55,7 @@ impl Seaweed {
 
     #[track_caller]
     fn with(tls: Option<(String, String)>) -> Self {
-        let ports = std::array::from_fn(|_| free_port());
-        Self { server: Server::start(Installation { ports, tls }) }
+        Self { server: Server::start(Installation { ports: [0; 7], tls }) }
     }
 
     /// The address of its S3 door.
@@ -134,6 +133,10 @@ impl Seaweed {
 impl Kind for Installation {
     fn name(&self) -> String {
         "seaweed".to_owned()
+    }
+
+    fn choose_ports(&mut self) {
+        self.ports = free_ports();
     }
 
     fn prepare(&self, folder: &Path) {

@@ -20,6 +20,8 @@ const PORT_ATTEMPTS: u32 = 5;
 pub(crate) trait Kind {
     /// For folder names and messages.
     fn name(&self) -> String;
+    /// Chooses its further ports, if it has any: before each attempt to start it.
+    fn choose_ports(&mut self) {}
     /// Puts data and settings into its new, empty folder.
     fn prepare(&self, folder: &Path);
     /// How it is run.
@@ -51,6 +53,7 @@ impl<K: Kind> Server<K> {
         let mut server = Self { kind, folder, port: 0, running: Mutex::default() };
         server.kind.prepare(&server.folder);
         for _ in 0..PORT_ATTEMPTS {
+            server.kind.choose_ports();
             server.port = free_port();
             if server.run() {
                 return server;
@@ -139,6 +142,12 @@ impl<K: Kind> Drop for Server<K> {
             None => drop(fs::remove_dir_all(&self.folder)),
         }
     }
+}
+
+/// Ports that are free now, each another.
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
+    let taken: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap());
+    taken.map(|taken| taken.local_addr().unwrap().port())
 }
 
 /// A port that is free now.

@@ -22,6 +22,8 @@ pub struct State {
     pub under_way: usize,
     pub most_under_way: usize,
     pub most_bytes: usize,
+    /// Of the parts, by number.
+    pub sizes: BTreeMap<u32, u64>,
     bytes: usize,
     /// So many answers to `begin` are lost.
     pub lose_begins: u32,
@@ -94,6 +96,13 @@ impl Service for Double {
         self.limits.clone()
     }
 
+    fn judge(&self, key: &str) -> Result<()> {
+        match key.ends_with('.') {
+            true => Err(Error::new(ErrorKind::Config, format!("the key `{key}` ends in a dot"))),
+            false => Ok(()),
+        }
+    }
+
     fn place(&self) -> String {
         "double:".to_owned()
     }
@@ -131,6 +140,7 @@ impl Service for Double {
         {
             let mut state = self.state();
             state.under_way += 1;
+            state.sizes.insert(part.number, length as u64);
             state.bytes += length;
             state.most_under_way = state.most_under_way.max(state.under_way);
             state.most_bytes = state.most_bytes.max(state.bytes);

@@ -106,6 +106,11 @@ impl B2Double {
         self.double.endpoint()
     }
 
+    /// It stands behind this address, and sends clients there.
+    pub fn stand_behind(&self, endpoint: &str) {
+        endpoint.clone_into(&mut self.state().endpoint);
+    }
+
     /// Everything that it was asked so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.double.asked()

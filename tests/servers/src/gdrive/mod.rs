@@ -97,6 +97,11 @@ impl DriveDouble {
         self.double.endpoint()
     }
 
+    /// It stands behind this address, and sends clients there.
+    pub fn stand_behind(&self, endpoint: &str) {
+        endpoint.clone_into(&mut self.state().endpoint);
+    }
+
     /// Where tokens are had.
     pub fn token_url(&self) -> String {
         format!("{}/token", self.endpoint())
