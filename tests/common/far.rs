@@ -38,7 +38,9 @@ pub fn there_and_back(service: &dyn Service) {
     let ok = |arguments: &[&str]| run(&sandbox, &service.secret(), arguments).expect(0);
     let checked = ok(&["check", "shop"]);
     let told = checked.stdout + &checked.stderr;
-    assert!(told.contains("latency"), "{told}");
+    for what in ["latency", "1 MiB up in", "down in", "clock"] {
+        assert!(told.contains(what), "`{what}` isn't in: {told}");
+    }
     ok(&["backup", "shop"]);
     let listed = ok(&["--json", "list"]).stdout;
     let row: serde_json::Value = serde_json::from_str(listed.lines().next().expect("no snapshot")).unwrap();
