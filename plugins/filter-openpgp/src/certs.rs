@@ -124,8 +124,8 @@ pub fn unreadable(place: &str, kind: Option<&String>) -> Error {
 pub const KINDS: &str = "Take a key of RSA, Curve25519 or a NIST curve.";
 
 /// The public keys in `bytes`, one at least. A private one is refused: it doesn't belong where these are read. One that
-/// can't be read is refused too unless `is_ring`: a ring has keys of others that nobody asked for.
-pub fn parse_public(bytes: &[u8], place: &str, is_ring: bool) -> Result<Vec<SignedPublicKey>> {
+/// can't be read is refused too unless `skips_unreadable` and there are others.
+pub fn parse_public(bytes: &[u8], place: &str, skips_unreadable: bool) -> Result<Vec<SignedPublicKey>> {
     let is_private = String::from_utf8_lossy(bytes).contains(PRIVATE);
     let found = if is_private { Vec::new() } else { parse(bytes, place)? };
     if is_private || found.iter().any(|key| matches!(key, Found::Secret(_))) {
@@ -142,7 +142,7 @@ pub fn parse_public(bytes: &[u8], place: &str, is_ring: bool) -> Result<Vec<Sign
         }
     }
     match unknown {
-        Some(kind) if known.is_empty() || !is_ring => Err(unreadable(place, kind.as_ref())),
+        Some(kind) if known.is_empty() || !skips_unreadable => Err(unreadable(place, kind.as_ref())),
         _ => Ok(known),
     }
 }

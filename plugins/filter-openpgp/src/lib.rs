@@ -120,6 +120,7 @@ impl Plugin for OpenPgp {
             texts: &options.recipients,
             files: &options.recipient_files,
             keyring: &options.keyring,
+            skips_unreadable: false,
         })?;
         Ok(Self { options, recipients })
     }
@@ -173,6 +174,7 @@ impl OpenPgp {
             texts: &self.options.signers,
             files: &self.options.signer_files,
             keyring: &self.options.keyring,
+            skips_unreadable: true,
         };
         if places.texts.is_empty() && places.files.is_empty() {
             return Ok(None);

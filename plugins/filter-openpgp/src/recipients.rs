@@ -113,6 +113,8 @@ pub struct Places<'a> {
     pub texts: &'a [String],
     pub files: &'a [PathBuf],
     pub keyring: &'a [PathBuf],
+    /// One that can't be read is no error where others can be. In a keyring it never is.
+    pub skips_unreadable: bool,
 }
 
 impl Places<'_> {
@@ -123,7 +125,7 @@ impl Places<'_> {
         for (number, text) in (1..).zip(self.texts) {
             let place = format!("{} {number}", self.word);
             if certs::is_armored(text) {
-                let found = certs::parse_public(text.as_bytes(), &place, false)?;
+                let found = certs::parse_public(text.as_bytes(), &place, self.skips_unreadable)?;
                 keys.extend(found.into_iter().map(|key| (key, place.clone())));
                 continue;
             }
@@ -135,7 +137,7 @@ impl Places<'_> {
         }
         for path in self.files {
             let place = format!("`{}`", path.display());
-            let found = certs::parse_public(&certs::read(path)?, &place, false)?;
+            let found = certs::parse_public(&certs::read(path)?, &place, self.skips_unreadable)?;
             keys.extend(found.into_iter().map(|key| (key, place.clone())));
         }
         Ok(keys)

@@ -340,6 +340,13 @@ fn another_key_opens_a_stream_that_is_also_to_one_that_is_not_supported() {
     openpgp(json!({ "recipients": [A], "keyring": [&ring] }));
     let error = refused(json!({ "recipient_files": [ring] }));
     assert!(error.message.contains("supported: brainpoolP256r1"), "{error}");
+    let filter = openpgp(json!({ "recipients": [gpg.public(A)], "sign_with": gpg.secret_text(A, "") }));
+    let (signed, params) = encode(&filter, b"hello");
+    // Who may have signed is no list of readers: one that works is enough.
+    gpg.key(B, "secp256k1 secp256k1", "", "never");
+    let signers = gpg.write("signers.gpg", gpg.run("--export", b""));
+    let reading = json!({ "identities": [gpg.secret_text(A, "")], "signer_files": [signers] });
+    assert_eq!(decode(&openpgp(reading), &params, &signed).unwrap(), b"hello");
     // Of several subkeys the one that works.
     let fingerprint = gpg.fingerprint(A);
     gpg.run(&format!("--passphrase '' --quick-add-key {fingerprint} brainpoolP256r1 encr never"), b"");
