@@ -68,16 +68,14 @@ extern "C" fn absent<T>(_: RStr<'_>, _: ContextBox) -> AbiResult<T> {
     AbiResult::RErr(Error::new(ErrorKind::Unsupported, "the plugin is of another kind").into())
 }
 
-/// A plugin of no kind, of the crate of `P`.
-const fn nothing<P>() -> PluginRoot {
-    PluginRoot {
-        attach: attach::<P>,
-        source: absent::<SourceBox>,
-        filter: absent::<FilterBox>,
-        storage: absent::<StorageBox>,
-        notifier: absent::<NotifierBox>,
-    }
-}
+/// A plugin of no kind and of no crate.
+const NOTHING: PluginRoot = PluginRoot {
+    attach: attach::<()>,
+    source: absent::<SourceBox>,
+    filter: absent::<FilterBox>,
+    storage: absent::<StorageBox>,
+    notifier: absent::<NotifierBox>,
+};
 
 /// An instance out of what crossed.
 fn make<P: Plugin>(options: RStr<'_>, cx: ContextBox) -> Result<P> {
@@ -105,7 +103,7 @@ macro_rules! kind {
         pub const fn $header<P: Plugin + $author + 'static>() -> LibHeader {
             extern "C" fn load<P: Plugin + $author + 'static>() -> RootModuleResult {
                 fn root<P: Plugin + $author + 'static>() -> PluginRootRef {
-                    PluginRoot { $kind: $make::<P>, ..nothing::<P>() }.leak_into_prefix()
+                    PluginRoot { attach: attach::<P>, $kind: $make::<P>, ..NOTHING }.leak_into_prefix()
                 }
                 __call_root_module_loader(root::<P>)
             }
