@@ -10,8 +10,9 @@ use pgp::composed::SignedPublicKey;
 use pgp::types::{Fingerprint, KeyDetails, Timestamp};
 use windlass_plugin_api::{Error, ErrorKind, Result};
 
+use crate::certs::{self, Found};
+use crate::kinds;
 use crate::validity::{Chosen, Standing, Survey, Use};
-use crate::{certs, kinds};
 
 /// The fingerprint of a stream that a passphrase opens.
 pub const PASSPHRASE: &str = "passphrase";
@@ -152,6 +153,17 @@ impl Places<'_> {
         Ok(keys)
     }
 
+    /// The kind of a key in the keyring that can't be read.
+    fn passed_over(&self) -> Option<String> {
+        self.keyring.iter().find_map(|path| {
+            let found = certs::read(path).and_then(|bytes| certs::parse(&bytes, "the keyring")).ok()?;
+            found.into_iter().find_map(|key| match key {
+                Found::Unknown(kind) => kind,
+                _ => None,
+            })
+        })
+    }
+
     /// The one key that `name` means. Of several with the same address, those that hold count.
     fn find(&self, ring: &[SignedPublicKey], name: &str, place: &str) -> Result<SignedPublicKey> {
         let config = |why: String| Error::new(ErrorKind::Config, format!("{place} {why}"));
@@ -176,7 +188,16 @@ impl Places<'_> {
             found = if good.is_empty() { found[..1].to_vec() } else { good };
         }
         match found[..] {
-            [] => Err(config("is in no file of `keyring`".to_owned())),
+            [] => {
+                let error = config("is in no file of `keyring`".to_owned());
+                Err(match self.passed_over() {
+                    Some(kind) => error.hint(format!(
+                        "A key there was passed over, for its kind isn't supported: {kind}. {}",
+                        certs::KINDS
+                    )),
+                    None => error,
+                })
+            }
             [key] => Ok(key.clone()),
             _ => Err(config(format!("means {} keys of `keyring`", found.len()))
                 .hint("Take the fingerprint in place of the address.")),

@@ -345,6 +345,8 @@ fn another_key_opens_a_stream_that_is_also_to_one_that_is_not_supported() {
     // Who may have signed is no list of readers: one that works is enough.
     gpg.key(B, "secp256k1 secp256k1", "", "never");
     let signers = gpg.write("signers.gpg", gpg.run("--export", b""));
+    let error = refused(json!({ "recipients": [B], "keyring": [&signers] }));
+    assert!(error.hint.is_some_and(|hint| hint.contains("supported: secp256k1")), "{}", error.message);
     let reading = json!({ "identities": [gpg.secret_text(A, "")], "signer_files": [signers] });
     assert_eq!(decode(&openpgp(reading), &params, &signed).unwrap(), b"hello");
     // Of several subkeys the one that works.
