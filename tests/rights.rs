@@ -5,7 +5,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::far::{SHOP, SLOW, Service, config, run};
+use common::far::{SHOP, Service, config, run, slow};
 use common::{Sandbox, database};
 use windlass_test_servers::{Azurite, B2Double, Double, FakeGcs, Said};
 
@@ -116,11 +116,11 @@ fn is_enough(creator: &dyn Service, stay: usize, prove: impl Fn(&Sandbox, &[&str
     prove(&sandbox, &["verify", "--full", "shop"], SHOP);
 
     let halves = creator.half_uploads();
-    let failing = SLOW.replace("END", "exit 3");
+    let failing = slow(creator, "exit 3");
     config(&sandbox, creator, &failing);
     ours(&["backup", "slow"]).expect(1);
     assert_eq!(creator.half_uploads() - halves, stay, "half uploads of a failed run");
-    config(&sandbox, creator, &SLOW.replace("END", "true"));
+    config(&sandbox, creator, &slow(creator, "true"));
     let ran = ours(&["backup", "slow"]).expect(0);
     assert!(!ran.stderr.contains("removed"), "{}", ran.stderr);
     config(&sandbox, creator, &failing);

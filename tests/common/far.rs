@@ -72,25 +72,29 @@ pub fn wrong(service: &dyn Service, secret: &str, says: &str) {
 const SLOW: &str = "[pipeline.slow]\nsource = \"slow\"\nstorage = [\"far\"]\n\
                     [source.slow]\nplugin = \"command\"\ndump_command = [\"sh\", \"-c\", \"head -c BYTES /dev/zero; END\"]\n";
 
+/// A pipeline `slow` whose program begins an upload and then does what `end` says.
+pub fn slow(service: &dyn Service, end: &str) -> String {
+    SLOW.replace("BYTES", &service.begins_with().to_string()).replace("END", end)
+}
+
 /// A failed run leaves nothing; what a killed one leaves goes with the next.
 pub fn failed_and_killed(service: &dyn Service) {
     let sandbox = Sandbox::new();
-    let slow = SLOW.replace("BYTES", &service.begins_with().to_string());
-    config(&sandbox, service, &slow.replace("END", "exit 3"));
+    config(&sandbox, service, &slow(service, "exit 3"));
     run(&sandbox, &service.secret(), &["backup", "slow"]).expect(1);
     assert_eq!(service.half_uploads(), 0, "a failed run left a half upload");
 
     // It stops in the middle until somebody writes to the pipe.
     let gate = sandbox.path("gate");
     assert!(std::process::Command::new("mkfifo").arg(&gate).status().unwrap().success());
-    config(&sandbox, service, &slow.replace("END", &format!("cat {}", gate.display())));
+    config(&sandbox, service, &slow(service, &format!("cat {}", gate.display())));
     let mut child = sandbox.command(&["backup", "slow"]).env("SECRET", service.secret()).spawn().unwrap();
     until("a half upload", || service.half_uploads() == 1);
     child.kill().unwrap();
     child.wait().unwrap();
     until("the server to notice", || service.half_uploads() == 1);
 
-    config(&sandbox, service, &slow.replace("END", "true"));
+    config(&sandbox, service, &slow(service, "true"));
     run(&sandbox, &service.secret(), &["backup", "slow"]).expect(0).says("removed 1 leftover");
     assert_eq!(service.half_uploads(), 0);
     run(&sandbox, &service.secret(), &["verify", "slow"]).expect(0);
