@@ -51,6 +51,11 @@ impl<'a> Keyring<'a> {
         self.failure.take()
     }
 
+    /// Whether it was recorded to whom the stream was encrypted: then this filter's encoder wrote it.
+    pub fn knows_recipients(&self) -> bool {
+        !self.recorded.is_empty()
+    }
+
     fn open(&self, header: &[Stanza]) -> Result<FileKey> {
         let is_scrypt = header.iter().any(|stanza| stanza.tag == "scrypt");
         let opened = if is_scrypt {
