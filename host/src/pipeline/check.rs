@@ -1,10 +1,13 @@
 //! Check: tests the setup of a pipeline without making a snapshot.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 use windlass_plugin_api::{Context, Error, ErrorKind, Finished, Result, Sink};
 
 use super::chain::{Stacked, decoders, encoders};
@@ -18,6 +21,9 @@ use crate::catalog::snapshot::pipeline_prefix;
 use crate::catalog::{Catalog, SnapshotId};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::report::{Checked, Event, units};
+
+/// The option of a filter that names files of private keys.
+const IDENTITY_FILES: &str = "identity_files";
 
 /// Checks one pipeline, telling each part as [`Event::Checked`]. A part that fails doesn't keep the others from being
 /// checked; with `offline` nothing outside of this machine's config and plugins is asked.
@@ -106,27 +112,32 @@ fn filters(engine: &Engine, plan: &Plan, run: &Run) -> Outcome<Vec<String>> {
     }
     let filters: Vec<Stacked> =
         plan.filters.iter().map(|chosen| engine.open_filter(chosen, &run.cx)).collect::<Outcome<_>>()?;
-    let sample: Vec<u8> = (0..100_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let (kept, slate, faults) = (Kept::default(), Slate::default(), Faults::new(&run.cancel));
-    let encode = || -> Result<()> {
-        let last: Box<dyn Sink> = Box::new(kept.clone());
-        let mut sink = encoders(&filters, &run.cx, "check", last, &slate, &faults, true)?;
-        sink.write_all(&sample)?;
-        sink.finish().map(|_| ())
-    };
-    encode().map_err(|error| faults.cause_of(error.into()))?;
-    let stored = kept.take();
+    let (stored, params) = encoded(&filters, run)?;
     let stored_bytes = stored.len();
     let names: Vec<String> = plan.filters.iter().map(Chosen::described).collect();
-    let (names, sizes) = (names.join(", "), format!("{} → {stored_bytes} bytes", sample.len()));
-    let params = std::mem::take(&mut slate.lock().params);
+    let (names, sizes) = (names.join(", "), format!("{} → {stored_bytes} bytes", SAMPLE_BYTES));
+    let unproved = |why: &str| {
+        let why = format!("can't prove that it can be decoded, no identity here: {why}");
+        Ok(vec![format!("{names}: a sample was encoded ({sizes})"), why])
+    };
     let mut stacked = filters;
+    let mut missing = Vec::new();
     for (filter, params) in stacked.iter_mut().zip(params) {
         filter.applied = filter.applied.clone().recorded(params);
         if filter.applied.encrypts {
-            *filter = engine.open_decoders(std::slice::from_ref(&filter.applied), &run.cx)?.remove(0);
+            let chosen = plan.filters.iter().find(|chosen| chosen.info.full_name() == filter.applied.plugin);
+            let Some(chosen) = chosen else { continue };
+            // What `[decode]` says was judged when the run began: what is left to fail is a key that lies elsewhere.
+            let mut options = match (engine.decode)(&chosen.info) {
+                Ok(options) => options,
+                Err(failure) => return unproved(&failure.to_string()),
+            };
+            missing.extend(without_missing(&mut options));
+            let chosen = Chosen { options, ..chosen.clone() };
+            *filter = Stacked { applied: filter.applied.clone(), ..engine.open_filter(&chosen, &run.cx)? };
         }
     }
+    let faults = Faults::new(&run.cancel);
     let is_encrypted = stacked.iter().any(|filter| filter.applied.encrypts);
     let decode = || -> Result<Vec<u8>> {
         let input = Box::new(io::Cursor::new(stored));
@@ -137,15 +148,53 @@ fn filters(engine: &Engine, plan: &Plan, run: &Run) -> Outcome<Vec<String>> {
     };
     let back = match decode().map_err(|error| faults.cause_of(error.into())) {
         Err(failure) if is_encrypted && failure.error.kind == ErrorKind::Denied => {
-            let why = format!("can't prove that it can be decoded, no identity here: {failure}");
-            return Ok(vec![format!("{names}: a sample was encoded ({sizes})"), why]);
+            let why = std::iter::once(failure.to_string()).chain(missing).collect::<Vec<_>>();
+            return unproved(&why.join("; "));
         }
         back => back?,
     };
-    if back != sample {
+    if back != sample() {
         return Err(Failure::from(Error::damaged("a sample doesn't come back as it was")));
     }
     Ok(vec![format!("{names}: a sample came back ({sizes})")])
+}
+
+/// How much is encoded to see whether it can be.
+const SAMPLE_BYTES: u32 = 100_000;
+
+fn sample() -> Vec<u8> {
+    (0..SAMPLE_BYTES).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+}
+
+/// What the encoders make of a sample, and what each wants recorded. What they can't do fails here as in a backup.
+pub(super) fn encoded(filters: &[Stacked], run: &Run) -> Outcome<(Vec<u8>, Vec<Map<String, Value>>)> {
+    let (kept, slate, faults) = (Kept::default(), Slate::default(), Faults::new(&run.cancel));
+    let encode = || -> Result<()> {
+        let last: Box<dyn Sink> = Box::new(kept.clone());
+        let mut sink = encoders(filters, &run.cx, "check", last, &slate, &faults, true)?;
+        sink.write_all(&sample())?;
+        sink.finish().map(|_| ())
+    };
+    encode().map_err(|error| faults.cause_of(error.into()))?;
+    let params = std::mem::take(&mut slate.lock().params);
+    Ok((kept.take(), params))
+}
+
+/// Takes files of keys that aren't on this machine, or aren't for this user, out of the options: what is there is tried
+/// without them. Why each is missing.
+fn without_missing(options: &mut Value) -> Vec<String> {
+    let mut missing = Vec::new();
+    if let Some(files) = options.get_mut(IDENTITY_FILES).and_then(Value::as_array_mut) {
+        files.retain(|file| {
+            // Only a regular file is opened: a pipe gives what it holds once.
+            let path = Path::new(file.as_str().unwrap_or_default());
+            let look = || if path.metadata()?.is_file() { File::open(path).map(drop) } else { Ok(()) };
+            let error = look().err();
+            missing.extend(error.as_ref().map(|error| format!("can't read `{}`: {error}", path.display())));
+            error.is_none()
+        });
+    }
+    missing
 }
 
 fn storage(
