@@ -102,3 +102,17 @@ fn identities_come_from_the_environment_and_from_commands() {
     let ran = Ran::of(sandbox.command(&restore).env("BACKUP_KEY", &text).output().unwrap()).expect(1);
     ran.says("none of the 1 identities opens it");
 }
+
+#[test]
+fn a_pipe_that_gives_no_identity_does_not_keep_a_run_from_being_ended() {
+    let sandbox = Sandbox::new();
+    let pipe = sandbox.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let child = sandbox.spawn(&["verify", "shop", "--storage", "fs:store", "--full", "--identity", "pipe"]);
+    // Opened for writing once the run reads it; held open, so that it never ends.
+    let held = fs::File::options().write(true).open(&pipe).unwrap();
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(interrupt.unwrap().success());
+    Ran::of(child.wait_with_output().unwrap()).expect(130).says("SIGINT");
+    drop(held);
+}

@@ -44,7 +44,7 @@ pub struct Session {
     /// What is wrong with the config's text; told with what is wrong with its content.
     problems: Problems,
     secrets: Arc<Secrets>,
-    cancel: Arc<Cancel>,
+    pub(super) cancel: Arc<Cancel>,
     global: Global,
 }
 

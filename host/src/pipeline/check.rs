@@ -113,28 +113,20 @@ fn filters(engine: &Engine, plan: &Plan, run: &Run) -> Outcome<Vec<String>> {
     let filters: Vec<Stacked> =
         plan.filters.iter().map(|chosen| engine.open_filter(chosen, &run.cx)).collect::<Outcome<_>>()?;
     let (stored, params) = encoded(&filters, run)?;
-    let stored_bytes = stored.len();
     let names: Vec<String> = plan.filters.iter().map(Chosen::described).collect();
-    let (names, sizes) = (names.join(", "), format!("{} → {stored_bytes} bytes", SAMPLE_BYTES));
-    let unproved = |why: &str| {
-        let why = format!("can't prove that it can be decoded, no identity here: {why}");
+    let (names, sizes) = (names.join(", "), format!("{SAMPLE_BYTES} → {} bytes", stored.len()));
+    let unproved = |why: &[String]| {
+        let why = format!("can't prove that it can be decoded, no identity here: {}", why.join("; "));
         Ok(vec![format!("{names}: a sample was encoded ({sizes})"), why])
     };
     let mut stacked = filters;
     let mut missing = Vec::new();
-    for (filter, params) in stacked.iter_mut().zip(params) {
+    for ((filter, params), chosen) in stacked.iter_mut().zip(params).zip(&plan.filters) {
         filter.applied = filter.applied.clone().recorded(params);
         if filter.applied.encrypts {
-            let chosen = plan.filters.iter().find(|chosen| chosen.info.full_name() == filter.applied.plugin);
-            let Some(chosen) = chosen else { continue };
-            // What `[decode]` says was judged when the run began: what is left to fail is a key that lies elsewhere.
-            let mut options = match (engine.decode)(&chosen.info) {
-                Ok(options) => options,
-                Err(failure) => return unproved(&failure.to_string()),
-            };
-            missing.extend(without_missing(&mut options));
-            let chosen = Chosen { options, ..chosen.clone() };
-            *filter = Stacked { applied: filter.applied.clone(), ..engine.open_filter(&chosen, &run.cx)? };
+            let keyed = with_keys(engine, chosen, &run.cx, &mut missing)?;
+            let Some(keyed) = keyed else { return unproved(&missing) };
+            filter.filter = keyed.filter;
         }
     }
     let faults = Faults::new(&run.cancel);
@@ -148,8 +140,8 @@ fn filters(engine: &Engine, plan: &Plan, run: &Run) -> Outcome<Vec<String>> {
     };
     let back = match decode().map_err(|error| faults.cause_of(error.into())) {
         Err(failure) if is_encrypted && failure.error.kind == ErrorKind::Denied => {
-            let why = std::iter::once(failure.to_string()).chain(missing).collect::<Vec<_>>();
-            return unproved(&why.join("; "));
+            missing.insert(0, failure.to_string());
+            return unproved(&missing);
         }
         back => back?,
     };
@@ -178,6 +170,26 @@ pub(super) fn encoded(filters: &[Stacked], run: &Run) -> Outcome<(Vec<u8>, Vec<M
     encode().map_err(|error| faults.cause_of(error.into()))?;
     let params = std::mem::take(&mut slate.lock().params);
     Ok((kept.take(), params))
+}
+
+/// The filter with the keys that a restore has, as far as they are on this machine; none if what `[decode]` refers to can't be
+/// had. Why others are missing goes to `missing`.
+fn with_keys(
+    engine: &Engine,
+    chosen: &Chosen,
+    cx: &Context,
+    missing: &mut Vec<String>,
+) -> Outcome<Option<Stacked>> {
+    // What `[decode]` says in itself was judged when the run began: what is left to fail is a key that lies elsewhere.
+    let mut options = match (engine.decode)(&chosen.info) {
+        Ok(options) => options,
+        Err(failure) => {
+            missing.extend(failure.all().map(Failure::to_string));
+            return Ok(None);
+        }
+    };
+    missing.extend(without_missing(&mut options));
+    engine.open_filter(&Chosen { options, ..chosen.clone() }, cx).map(Some)
 }
 
 /// Takes files of keys that aren't on this machine, or aren't for this user, out of the options: what is there is tried

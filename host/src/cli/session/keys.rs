@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
@@ -20,7 +20,7 @@ use super::Session;
 use crate::config::{Known, Secrets};
 use crate::exit::{Failure, Outcome};
 use crate::pipeline::plan::DecodeOptions;
-use crate::run::cancel::Cancel;
+use crate::run::cancel::{Cancel, Reason};
 
 /// The options of a filter that keys go to.
 const IDENTITY_FILES: &str = "identity_files";
@@ -59,21 +59,30 @@ impl Identity {
 
 impl Keys {
     /// Those of a command that decodes: the files named by `--identity`, and what the user types.
-    pub fn of_command(identities: &[PathBuf]) -> Outcome<Self> {
-        let take = |path: &PathBuf| -> io::Result<Identity> {
-            if std::fs::metadata(path)?.is_file() {
-                Ok(Identity::File(absolute(path)?))
+    pub fn of_command(identities: &[PathBuf], cancel: &Cancel) -> Outcome<Self> {
+        let take = |path: &PathBuf| -> Outcome<Identity> {
+            let told = |error: io::Error| {
+                Failure::usage(format!("can't read the identity `{}`: {error}", path.display()))
+            };
+            if std::fs::metadata(path).map_err(told)?.is_file() {
+                Ok(Identity::File(absolute(path).map_err(told)?))
             } else {
-                Ok(Identity::Held(Arc::new(held(path)?)))
+                Ok(Identity::Held(Arc::new(awaited(path, cancel)?.map_err(told)?)))
             }
         };
-        let taken = identities.iter().map(|path| {
-            take(path).map_err(|error| {
-                Failure::usage(format!("can't read the identity `{}`: {error}", path.display()))
-            })
-        });
-        Ok(Self { identities: taken.collect::<Outcome<_>>()?, asks: ask::can_ask() })
+        Ok(Self { identities: identities.iter().map(take).collect::<Outcome<_>>()?, asks: ask::can_ask() })
     }
+}
+
+/// Reads the pipe on a thread of its own: it may give nothing for ever, and the user may end that.
+fn awaited(path: &Path, cancel: &Cancel) -> Outcome<io::Result<File>> {
+    let (sender, receiver) = mpsc::channel();
+    let (ended, path) = (sender.clone(), path.to_owned());
+    let number = cancel.on_cancel(Arc::new(move || _ = ended.send(None)));
+    std::thread::spawn(move || sender.send(Some(held(&path))));
+    let got = receiver.recv().ok().flatten();
+    cancel.forget(number);
+    got.ok_or_else(|| cancel.reason().unwrap_or(Reason::Fault).failure())
 }
 
 fn absolute(path: &Path) -> io::Result<String> {
