@@ -148,11 +148,13 @@ fn an_unknown_pipeline_is_told_with_the_nearest_name_and_nothing_is_backed_up() 
 fn a_dry_run_of_a_backup_shows_the_plan_and_writes_nothing() {
     let sandbox = sandbox();
     let before = sandbox.files("");
+    let changed = || std::fs::metadata(sandbox.path("store")).map(|folder| folder.modified().unwrap()).ok();
+    let store = changed();
     let plan = sandbox.ok(&["backup", "shop", "--dry-run"]);
     assert!(plan.contains("shop (sqlite) → zstd → local (fs)"), "{plan}");
     assert!(plan.contains("web1/shop/20"), "{plan}");
     sandbox.run(&["backup", "broken", "--dry-run"]).expect(1).says("gone.db");
-    assert_eq!(sandbox.files(""), before);
+    assert_eq!((sandbox.files(""), changed()), (before, store));
 }
 
 #[test]

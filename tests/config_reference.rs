@@ -190,10 +190,33 @@ fn type_of(options: &Value, schema: &Value) -> String {
         ("string", Some("path")) => "path".to_owned(),
         ("string", Some("secret")) => "secret".to_owned(),
         ("array", _) => format!("list of {}s", type_of(options, &schema["items"])),
+        ("object", _) if schema["properties"].is_object() => format!("`{{ {} }}`", fields(options, schema)),
         ("object", _) => format!("table of {}s", type_of(options, &schema["additionalProperties"])),
         ("integer" | "number", _) => number(name, schema),
         (name, _) => name.to_owned(),
     }
+}
+
+/// What a table of its own has in it, as one writes it: `days = N, mode = "governance" or "compliance"`.
+fn fields(options: &Value, schema: &Value) -> String {
+    let field = |(name, schema): (&String, &Value)| {
+        let kind = type_of(options, schema).replace('`', "");
+        let value = match kind.split(',').next().unwrap_or_default() {
+            "integer" | "number" => "N",
+            "string" | "path" | "secret" => "\"…\"",
+            _ => kind.as_str(),
+        };
+        format!("{name} = {value}")
+    };
+    schema["properties"].as_object().into_iter().flatten().map(field).collect::<Vec<_>>().join(", ")
+}
+
+/// The table that an option may be, with fields of its own.
+fn table_of<'a>(options: &'a Value, schema: &'a Value) -> Option<&'a Value> {
+    let schema = resolved(options, schema);
+    let choices = schema["anyOf"].as_array().into_iter().flatten();
+    let mut candidates = choices.map(|choice| resolved(options, choice)).chain([schema]);
+    candidates.find(|candidate| candidate["properties"].is_object())
 }
 
 fn number(name: &str, schema: &Value) -> String {
@@ -221,6 +244,13 @@ fn description(options: &Value, schema: &Value) -> String {
             .replace('|', "\\|")
     };
     let mut text = said(schema);
+    for (name, field) in
+        table_of(options, schema).and_then(|table| table["properties"].as_object()).into_iter().flatten()
+    {
+        let limits = Some(type_of(options, field)).filter(|kind| kind.starts_with("integer"));
+        let limits = limits.map(|kind| format!(" ({kind})")).unwrap_or_default();
+        text.push_str(&format!("<br>`{name}`{limits}: {}", description(options, field)));
+    }
     let target = resolved(options, schema);
     for choice in target["oneOf"].as_array().into_iter().flatten() {
         if let Some(value) = choice["const"].as_str() {
@@ -235,6 +265,23 @@ fn capitalised(text: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
+/// What each page of a storage says, under the same heading: whoever compares storages looks for it there.
+#[test]
+fn every_storage_has_a_page_with_its_rights_its_limits_how_it_was_tested_and_its_options() {
+    let storages: Vec<String> =
+        folders().iter().filter_map(|folder| folder.strip_prefix("storage-").map(str::to_owned)).collect();
+    assert!(storages.len() >= 12, "{storages:?}");
+    for name in storages {
+        let text = fs::read_to_string(repo().join(format!("docs/storages/{name}.md")))
+            .unwrap_or_else(|error| panic!("docs/storages/{name}.md: {error}"));
+        for heading in ["Rights", "Limits", "How it was tested", "By hand", "Options"] {
+            let section = text.split("\n## ").skip(1).find(|section| section.starts_with(heading));
+            let body = section.and_then(|section| section.split_once('\n')).map(|(_, body)| body.trim());
+            assert!(body.is_some_and(|body| body.len() > 30), "docs/storages/{name}.md lacks `{heading}`");
+        }
+    }
+}
+
 #[test]
 fn schemas_become_words() {
     let options =
@@ -244,6 +291,19 @@ fn schemas_become_words() {
     assert_eq!(description(&options, &choice), "Which way.<br>`a`: One.");
     let list = serde_json::json!({ "type": "array", "items": { "type": "string", "format": "path" }, "default": [] });
     assert_eq!((type_of(&options, &list), default(&list)), ("list of paths".to_owned(), "`[]`".to_owned()));
+    let options = serde_json::json!({ "$defs": {
+        "L": { "type": "object", "description": "Not shown.", "properties": {
+            "days": { "type": "integer", "minimum": 1, "maximum": 9, "description": "How long." },
+            "mode": { "$ref": "#/$defs/M", "description": "How firmly." },
+        } },
+        "M": { "oneOf": [{ "const": "a", "description": "One." }, { "const": "b", "description": "Two." }] },
+    } });
+    let lock = serde_json::json!({ "anyOf": [{ "$ref": "#/$defs/L" }, { "type": "null" }], "description": "Locks." });
+    assert_eq!(type_of(&options, &lock), "`{ days = N, mode = \"a\" or \"b\" }`");
+    assert_eq!(
+        description(&options, &lock),
+        "Locks.<br>`days` (integer, 1 to 9): How long.<br>`mode`: How firmly.<br>`a`: One.<br>`b`: Two."
+    );
     let level = serde_json::json!({ "type": ["integer", "null"], "minimum": 1, "maximum": 9 });
     assert_eq!(
         (type_of(&options, &level), default(&level)),

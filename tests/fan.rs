@@ -299,12 +299,20 @@ fn a_dry_run_names_the_optional_storages_and_the_quorum() {
     config(&sandbox, "", OPTIONAL, &[("nas", ""), ("offsite", "")]);
     let ran = sandbox.run(&["backup", "--dry-run"]).expect(0);
     ran.prints("nas (misbehaving) + offsite (misbehaving), optional (at least 1)");
-    config(&sandbox, "", OPTIONAL, &[("nas", ""), ("offsite", "fail = [{ op = \"check\" }]")]);
+    // Nothing is stored, so what fails at that isn't seen.
+    config(
+        &sandbox,
+        "",
+        OPTIONAL,
+        &[("nas", ""), ("offsite", "fail = [{ op = \"create\" }, { op = \"check\" }]")],
+    );
+    sandbox.run(&["backup", "--dry-run"]).expect(0);
+    config(&sandbox, "", OPTIONAL, &[("nas", ""), ("offsite", "fail = [{ op = \"list\" }]")]);
     let ran = sandbox.run(&["--json", "backup", "--dry-run"]).expect(3);
     let planned = events(&ran.stdout, "planned").remove(0);
     assert_eq!(planned["storages_left_out"], serde_json::json!(["offsite"]));
     assert_eq!(planned["least_storages"], 1);
-    config(&sandbox, "", OPTIONAL, &[("nas", "fail = [{ op = \"check\" }]"), ("offsite", "")]);
+    config(&sandbox, "", OPTIONAL, &[("nas", "fail = [{ op = \"list\" }]"), ("offsite", "")]);
     sandbox.run(&["backup", "--dry-run"]).expect(1);
     assert_eq!(sandbox.files("store"), [""; 0]);
 }

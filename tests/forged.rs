@@ -69,7 +69,8 @@ fn names_that_leave_the_snapshot_are_refused() {
 fn numbers_that_do_not_add_up_are_refused() {
     let shop = Shop::new(ZSTD);
     let good = shop.manifest();
-    let edits: [Edit; 9] = [
+    let edits: [Edit; 10] = [
+        |m| m["streams"][0]["filters"] = json!(vec![m["streams"][0]["filters"][0].clone(); 17]),
         |m| m["streams"][0]["stored_bytes"] = json!(u64::MAX),
         |m| m["streams"][0]["stored_bytes"] = json!(0),
         |m| m["streams"][0]["stored_bytes"] = json!(-1),
@@ -103,6 +104,9 @@ fn a_wrong_hash_or_size_of_the_plain_bytes_is_noticed_when_decoding() {
         shop.verify("").expect(0);
         let ran = shop.verify("--full").expect(4);
         assert!(ran.stdout.contains("data.zst"), "{number}: {}", ran.stdout);
+        // It isn't decoded to the end of a bomb.
+        let is_more = ran.stdout.contains("decodes to more than the 1 bytes");
+        assert_eq!(is_more, number == 1, "{number}: {}", ran.stdout);
         shop.is_refused(&number.to_string());
         fs::write(shop.snapshot.join("manifest.json"), &good).unwrap();
     }

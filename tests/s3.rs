@@ -90,6 +90,9 @@ fn a_key_that_can_only_create_is_enough_to_back_up() {
     drop(database(&sandbox.path("shop.db"), "delete", 20_000));
     sandbox.config(&(storage(&server, "s3", "") + &shop("")));
     let creator = |arguments: &[&str]| run(&sandbox, Seaweed::CREATOR, arguments);
+    creator(&["check", "shop"]).expect(0).prints("can't delete");
+    creator(&["backup", "--dry-run"]).expect(0);
+    assert_eq!(server.half_uploads(BUCKET), 0, "a check left a half upload");
     creator(&["backup", "shop"]).expect(0);
     assert_eq!(creator(&["list"]).code, 1, "it can list");
     run(&sandbox, Seaweed::ADMIN, &["verify", "--full", "shop"]).expect(0);

@@ -149,6 +149,36 @@ fn a_snapshot_without_the_encryption_that_its_pipeline_has_asks_for_accept_chain
     sandbox.ok(&["restore", &name, "--storage", "fs:store", "--to", "sqlite:third.db"]);
 }
 
+/// Whoever knows a recipient can encrypt to it; only the pipeline's own filter asks who has signed.
+#[test]
+fn another_encryption_than_the_one_of_today_asks_as_well() {
+    let shop = Shop::new("\"zstd\"");
+    let sandbox = &shop.sandbox;
+    let (identity, public) = age_key(sandbox, "key.txt");
+    let before = fs::read_to_string(sandbox.path("windlass.toml")).unwrap();
+    let age = age_to(&public);
+    let with = |filters: &str| {
+        let decode = format!("\n[decode.age]\nidentity_files = [\"{}\"]\n", identity.display());
+        sandbox.config(&(before.replace("\"zstd\"", filters) + &decode));
+    };
+    with(&format!("\"zstd\", {age}"));
+    sandbox.ok(&["backup"]);
+    let newest = "shop";
+    for today in [
+        "\"zstd\", { plugin = \"openpgp\", passphrase = \"hunter2hunter2\" }".to_owned(),
+        format!("\"zstd\", {age}, {age}"),
+    ] {
+        with(&today);
+        let ran = sandbox.run(&["restore", newest, "--to", "sqlite:new.db"]).expect(12);
+        ran.says("data.zst.age").says("isn't encrypted by the filter").says("--accept-chain");
+        assert!(!sandbox.path("new.db").exists(), "{today}");
+    }
+    sandbox.ok(&["restore", newest, "--to", "sqlite:new.db", "--accept-chain"]);
+    // The one of today, whatever it compresses with.
+    with(&format!("\"gzip\", {age}"));
+    sandbox.ok(&["restore", newest, "--to", "sqlite:other.db"]);
+}
+
 #[test]
 fn what_a_manifest_says_of_encryption_is_not_believed() {
     let (shop, ..) = open_snapshots();

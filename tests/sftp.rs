@@ -48,6 +48,9 @@ fn what_is_backed_up_is_listed_verified_and_restored() {
         (checked.stdout.clone() + &checked.stderr).contains("An answer of the server takes"),
         "{checked:?}"
     );
+    for what in ["1 MiB up in", "down in", "clock"] {
+        assert!((checked.stdout.clone() + &checked.stderr).contains(what), "`{what}` isn't in {checked:?}");
+    }
     assert_eq!(stored(&server.data()), [""; 0], "a check leaves something");
     sandbox.ok(&["backup"]);
     sandbox.ok(&["backup", "--tag", "second=yes"]);

@@ -106,6 +106,7 @@ pub mod filter;
 pub mod info;
 pub mod notifier;
 pub mod options;
+pub mod probe;
 pub mod source;
 pub mod storage;
 pub mod stream;

@@ -46,7 +46,8 @@ pub trait Storage: Send + Sync {
         Ok(())
     }
 
-    /// Whether this storage can be used now: reachable, writable, room. Leaves nothing behind.
+    /// Whether this storage can be used now: reachable, writable, room. Leaves nothing behind; where the storage itself keeps
+    /// what is deleted, as little as can be, and says so.
     fn check(&self, cx: &Context) -> Result<StorageReport>;
 
     /// The shell command that writes the object to stdout (`cat '/mnt/nas/…'`), for RESTORE.txt. No secret in it.
@@ -184,6 +185,9 @@ pub struct Leftover {
 pub struct StorageReport {
     /// Room for so many more bytes, if that can be known.
     pub free_bytes: Option<u64>,
+    /// What is deleted stays all the same: as a version that isn't listed, or because a lock forbids it. A test of the storage
+    /// can't clean up behind itself then.
+    pub keeps_deleted: bool,
     /// What the user should know; a sentence each.
     pub warnings: Vec<String>,
     /// What is only interesting.

@@ -15,7 +15,7 @@ pub mod skew;
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -120,6 +120,11 @@ impl Sandbox {
 
     /// Runs a command in `folder`, on a terminal of its own, where `typed` is typed. Its standard error comes on standard output.
     pub fn on_terminal(&self, folder: &Path, command: &str, typed: &str) -> Ran {
+        self.on_terminal_at(folder, command, "", typed)
+    }
+
+    /// As [`on_terminal`](Self::on_terminal); it is typed when `prompt` is seen.
+    pub fn on_terminal_at(&self, folder: &Path, command: &str, prompt: &str, typed: &str) -> Ran {
         let mut child = Command::new("script")
             .args(["-q", "-e", "-c", command, "/dev/null"])
             .current_dir(folder)
@@ -133,10 +138,16 @@ impl Sandbox {
             .expect("`script` (Debian: bsdutils) is needed");
         // The end of input would hang the terminal up, so it stays open until the program has ended.
         let mut stdin = child.stdin.take().unwrap();
+        let (mut shown, mut byte) = (Vec::new(), [0]);
+        let out = child.stdout.as_mut().unwrap();
+        while !String::from_utf8_lossy(&shown).contains(prompt) && out.read(&mut byte).unwrap() > 0 {
+            shown.push(byte[0]);
+        }
         stdin.write_all(typed.as_bytes()).unwrap();
-        let ran = Ran::of(child.wait_with_output().unwrap());
+        let mut output = child.wait_with_output().unwrap();
         drop(stdin);
-        ran
+        output.stdout.splice(0..0, shown);
+        Ran::of(output)
     }
 
     /// The object `name` of the newest snapshot of `pipeline` in the folder `store`.

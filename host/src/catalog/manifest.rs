@@ -30,6 +30,8 @@ pub const BLOCK_BYTES: u64 = 16 << 20;
 
 /// A manifest larger than this isn't one of ours: it would only fill the memory.
 pub const MAX_BYTES: u64 = 256 << 20;
+/// How many filters a stream may have: each one takes a thread and memory to read it.
+pub const MOST_FILTERS: usize = 16;
 
 /// A snapshot's description. Times are seconds-precise UTC; sizes are bytes; hashes are SHA-256 in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -211,6 +213,9 @@ impl Manifest {
             }
         }
         for stream in self.streams.iter().chain([&self.contents]) {
+            if stream.filters.len() > MOST_FILTERS {
+                return Err(format!("`{}` has more than {MOST_FILTERS} filters", stream.name));
+            }
             for filter in &stream.filters {
                 if !filter.suffix.is_empty() && !is_suffix(&filter.suffix) {
                     return Err(format!("`{}` isn't a suffix", filter.suffix));

@@ -3,6 +3,9 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::Arc;
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use windlass_plugin_api::{Error, ErrorKind};
 
@@ -15,7 +18,7 @@ pub fn can_ask() -> bool {
 }
 
 /// Asks; only `y` and `yes` are a yes, and nothing is the default.
-pub fn confirm(question: &str, yes: bool) -> Outcome<()> {
+pub fn confirm(question: &str, yes: bool, cancel: &Arc<Cancel>) -> Outcome<()> {
     if yes {
         return Ok(());
     }
@@ -24,8 +27,8 @@ pub fn confirm(question: &str, yes: bool) -> Outcome<()> {
         return Err(refused().hint("Without a terminal nobody can be asked: confirm with `--yes`."));
     }
     let _ = write!(io::stderr().lock(), "{question} [y/N] ");
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
+    let answer = line(cancel)
+        .map_err(|error| cancel.reason().map_or_else(|| error.into(), |reason| reason.failure()))?;
     if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") { Ok(()) } else { Err(refused()) }
 }
 
@@ -38,19 +41,42 @@ pub fn secret(question: &str, cancel: &Arc<Cancel>) -> Result<String, Error> {
     hidden.local_modes.insert(LocalModes::ECHONL);
     let show = Arc::new(move || _ = tcsetattr(io::stdin(), OptionalActions::Now, &shown));
     let number = cancel.on_cancel(show.clone());
-    let mut answer = String::new();
-    let read =
+    let answer =
         tcsetattr(io::stdin(), OptionalActions::Now, &hidden).map_err(io::Error::from).and_then(|()| {
             let _ = write!(io::stderr().lock(), "{question}");
-            io::stdin().lock().read_line(&mut answer)
+            line(cancel)
         });
     show();
     cancel.forget(number);
-    read?;
+    let answer = answer.map_err(Error::from)?;
     let typed = answer.trim_end_matches(['\r', '\n']);
     if typed.is_empty() {
         Err(Error::new(ErrorKind::Denied, "no passphrase was typed"))
     } else {
         Ok(typed.to_owned())
     }
+}
+
+/// What is typed, up to the end of the line; an error as soon as the switch is turned.
+fn line(cancel: &Arc<Cancel>) -> io::Result<String> {
+    let (woken, wake) = pipe_with(PipeFlags::CLOEXEC)?;
+    let number = cancel.on_cancel(Arc::new(move || _ = rustix::io::write(&wake, &[0])));
+    let stdin = io::stdin();
+    let mut waited = [PollFd::new(&stdin, PollFlags::IN), PollFd::new(&woken, PollFlags::IN)];
+    let came = loop {
+        match poll(&mut waited, None) {
+            Err(Errno::INTR) => {}
+            came => break came,
+        }
+    };
+    cancel.forget(number);
+    came?;
+    if cancel.cancelled() {
+        // The prompt's line ends here.
+        let _ = writeln!(io::stderr().lock());
+        return Err(Error::cancelled().into_io());
+    }
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer)?;
+    Ok(answer)
 }

@@ -60,7 +60,7 @@ fn request(session: &Session, arguments: &Restore, manifest: Option<&Manifest>) 
     let (to, source_name) = target(session, arguments, manifest)?;
     let item = manifest.and_then(|manifest| manifest.pipeline.split_once('/'));
     let only = arguments.only.iter().cloned().map(OsString::into_vec).map(RawName::from).collect();
-    let yes = arguments.yes;
+    let (yes, cancel) = (arguments.yes, session.cancel.clone());
     Ok(Request {
         to,
         mode: match arguments.mode {
@@ -71,7 +71,7 @@ fn request(session: &Session, arguments: &Restore, manifest: Option<&Manifest>) 
         only,
         dry_run: arguments.dry_run,
         pipelines: readers(session, source_name.as_deref(), item)?,
-        confirm: Arc::new(move |question| ask::confirm(question, yes)),
+        confirm: Arc::new(move |question| ask::confirm(question, yes, &cancel)),
     })
 }
 
@@ -200,7 +200,7 @@ fn output_stream(engine: &Arc<Engine>, held: &Held, arguments: &Restore, output:
         return Ok(Exit::Ok);
     }
     if output.exists() {
-        ask::confirm(&format!("Replace `{}`?", output.display()), arguments.yes)?;
+        ask::confirm(&format!("Replace `{}`?", output.display()), arguments.yes, &engine.cancel)?;
     }
     let bytes = to_file(output, |file| decode(engine, held, stream.as_deref(), file))?;
     engine.report.event(&Event::Wrote {

@@ -1,6 +1,7 @@
 //! `windlass plugins test`: the conformance suite on a storage of the user's own.
 //!
-//! Everything happens below a prefix that nobody else has, and is removed after each proof. The suite tells what isn't so by
+//! Everything happens below a prefix that nobody else has, and is removed after each proof: a storage that would keep it is
+//! refused, and where that shows only later what stays is told. The suite tells what isn't so by
 //! panicking, as tests do; here that is caught and told as an answer.
 
 use std::panic::{self, AssertUnwindSafe};
@@ -27,6 +28,13 @@ pub fn storage(session: &Session, name: &str) -> Outcome<Exit> {
         return Err(Failure::usage(format!("the storage {} can only be read", chosen.described()))
             .hint("The test stores objects of its own: there is nothing that it could prove here."));
     }
+    if let Some(option) = locking(&chosen) {
+        let storage = chosen.described();
+        return Err(Failure::usage(format!("the storage {storage} makes its objects undeletable (`{option}`)")).hint(
+            "The test's own objects would stay: test another storage of the config without that option, in another bucket \
+             or below another prefix.",
+        ));
+    }
     let engine = session.engine()?;
     let cx = session.context(&engine);
     // Opened once before: what is wrong with its options is no matter of the suite.
@@ -38,9 +46,23 @@ pub fn storage(session: &Session, name: &str) -> Outcome<Exit> {
         storage,
         cx,
     };
+    // Only a storage that has deleted something knows. One whose check fails is told by its proof.
+    let keeps = trial.storage.check(&trial.cx).is_ok_and(|report| report.keeps_deleted);
     let told = trial.run();
     trial.clear()?;
-    told
+    let exit = told?;
+    if keeps {
+        trial.tell_kept();
+    }
+    Ok(if keeps { exit.and(Exit::Incomplete) } else { exit })
+}
+
+/// The option by which the storage makes what it stores undeletable, if one is set: the schema marks it.
+fn locking(chosen: &Chosen) -> Option<&str> {
+    let properties = chosen.info.options["properties"].as_object()?;
+    let is_set = |name: &str| !chosen.options[name].is_null();
+    let found = properties.iter().find(|(name, schema)| schema["format"] == "lock" && is_set(name));
+    found.map(|(name, _)| name.as_str())
 }
 
 struct Trial {
@@ -77,6 +99,16 @@ impl Trial {
             Err(failure) => panic!("can't be opened: {}", failure.error.one_line()),
         };
         Subject::below(prefix, self.chosen.info.as_ref().clone(), self.cx.clone(), open)
+    }
+
+    fn tell_kept(&self) {
+        let message = format!(
+            "storage {} keeps what is deleted: what this test stored below `{}` isn't listed any more, and stays until a rule \
+             or the end of a lock removes it",
+            self.chosen.described(),
+            self.prefix
+        );
+        self.engine.report.event(&Event::Warning { pipeline: None, message });
     }
 
     /// Removes what the proofs have left, after a cancel too.

@@ -18,6 +18,7 @@ use super::problem::{Problem, Problems};
 use super::retention::Retention;
 use super::schedule::Schedule;
 use super::value::{Data, Field, Located, Node, Origin, Table};
+use crate::catalog::manifest::MOST_FILTERS;
 
 /// Keys at the top of a file.
 pub(super) const TOP: [&str; 8] =
@@ -321,6 +322,11 @@ fn filters(fields: &mut Fields<'_, '_>) -> Vec<Entry> {
             }),
             _ => filters.extend(entry(Kind::Filter, key, &item.origin, item, None, fields.problems)),
         }
+    }
+    if filters.len() > MOST_FILTERS {
+        let message =
+            format!("{} filters are more than the {MOST_FILTERS} that a stream may have", filters.len());
+        fields.problem("filters", &field.value.origin, message);
     }
     filters
 }

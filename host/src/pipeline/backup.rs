@@ -7,17 +7,17 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use jiff::Timestamp;
-use windlass_plugin_api::{Contents, Probe, Source};
+use windlass_plugin_api::{Contents, Context, ErrorKind, ListOptions, Probe, Result, Source};
 
 use super::describe::{describe, write_own};
 use super::fan::Fan;
 use super::leftovers::{self, Record};
-use super::outputs::{SnapshotOutputs, Writing};
+use super::outputs::{OpenStorage, SnapshotOutputs, Writing};
 use super::plan::{Engine, Opened, Plan};
 use super::run::{Run, Ticker};
 use super::watch::supervise;
 use super::{sense, sequence};
-use crate::catalog::snapshot::MANIFEST;
+use crate::catalog::snapshot::{MANIFEST, pipeline_prefix};
 use crate::catalog::{Manifest, SnapshotId, SnapshotKey};
 use crate::exit::{Failure, Outcome};
 use crate::report::{Planned, Stored};
@@ -155,14 +155,18 @@ fn told(manifest: &Manifest, writing: &Writing, started: Instant) -> Stored {
     }
 }
 
-/// What a backup would do: opens and asks everything, lets the filters encode a sample, and writes nothing.
+/// What a backup would do: opens and asks everything, lets the filters encode a sample, and writes nothing. So it proves no
+/// right to write: `check` does.
 pub fn dry_run(engine: &Arc<Engine>, plan: &Plan) -> Outcome<Planned> {
     let run = Run::new(engine, SnapshotId::new(Timestamp::now()));
     let mut opened = engine.open(plan, &run.cx)?;
     super::check::encoded(&opened.filters, &run)?;
     let ask = || -> Outcome<Arc<Fan>> {
         let fan = Fan::open(engine, plan, &run)?;
-        fan.each(|open, cx| open.storage.check(&cx))?;
+        let prefix = pipeline_prefix(&engine.host, &plan.pipeline);
+        for unseen in fan.each(move |open, cx| look(&open, &cx, &prefix))?.into_iter().flatten() {
+            engine.warn(&plan.pipeline, unseen);
+        }
         Ok(fan)
     };
     let fan = ask().map_err(|failure| run.faults.cause_of(failure))?;
@@ -180,6 +184,20 @@ pub fn dry_run(engine: &Arc<Engine>, plan: &Plan) -> Outcome<Planned> {
         prefix: SnapshotKey { host: engine.host.clone(), pipeline: plan.pipeline.clone(), id: run.id }
             .prefix(),
     })
+}
+
+/// Whether the storage answers. What a credential that can only create can't tell is returned.
+fn look(open: &OpenStorage, cx: &Context, prefix: &str) -> Result<Option<String>> {
+    let what = ListOptions { prefix: prefix.to_owned(), limit: Some(1), ..ListOptions::default() };
+    match open.storage.list(cx, &what) {
+        Err(error) if error.kind == ErrorKind::Denied => Ok(Some(format!(
+            "storage {} can't be looked into, and a dry run stores nothing; `windlass check` tells whether it can be \
+             stored to: {}",
+            open.name,
+            error.one_line()
+        ))),
+        listed => listed.map(|_| None),
+    }
 }
 
 /// Tells what the source says of its own backup.

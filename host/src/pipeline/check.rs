@@ -225,7 +225,13 @@ fn storage(
         report.free_bytes.map(|bytes| format!("{} free", units::bytes(bytes))).into_iter().collect();
     details.extend(report.notes);
     details.extend(report.warnings.into_iter().map(|warning| format!("warning: {warning}")));
-    details.extend(held(&open, &engine.host, &plan.pipeline, cx)?);
+    match held(&open, &engine.host, &plan.pipeline, cx) {
+        // Enough to back up: the storage has said so itself.
+        Err(error) if error.kind == ErrorKind::Denied => {
+            details.push(format!("what it holds isn't known: {}", error.one_line()));
+        }
+        held => details.extend(held?),
+    }
     Ok(details)
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
-use windlass_plugin_api::{Context, During, Error, ErrorKind, Result, Storage};
+use windlass_plugin_api::{Context, During, Error, ErrorKind, Leftover, Result, Storage};
 
 use super::fan::{Fan, Member};
 use super::landed;
@@ -189,7 +189,8 @@ fn sweep_one(
 
 /// Removes the objects and half uploads of a snapshot that never came to be.
 fn clear(storage: &dyn Storage, key: &SnapshotKey, cx: &Context) -> Result<u64> {
-    let count = discard(storage, key, cx)?;
+    let half = half_uploads(storage, key, cx)?;
+    discard(storage, &half, cx)?;
     if storage.stat(cx, &key.object(MANIFEST))?.is_some() {
         // It died after its last step: the snapshot is whole.
         return Ok(0);
@@ -198,20 +199,18 @@ fn clear(storage: &dyn Storage, key: &SnapshotKey, cx: &Context) -> Result<u64> 
     for deleted in storage.delete(cx, &keys)? {
         deleted?;
     }
-    Ok((count + keys.len()) as u64)
+    Ok((half.len() + keys.len()) as u64)
 }
 
-/// Removes the half uploads of a snapshot.
-fn discard(storage: &dyn Storage, key: &SnapshotKey, cx: &Context) -> Result<usize> {
-    let half: Vec<_> = storage
-        .leftovers(cx, &key.prefix())?
-        .into_iter()
-        .filter(|leftover| leftover.run.is_empty() || leftover.run == key.id.as_str())
-        .collect();
-    if !half.is_empty() {
-        storage.discard(cx, &half)?;
-    }
-    Ok(half.len())
+/// The half uploads of a snapshot.
+fn half_uploads(storage: &dyn Storage, key: &SnapshotKey, cx: &Context) -> Result<Vec<Leftover>> {
+    let mut half = storage.leftovers(cx, &key.prefix())?;
+    half.retain(|leftover| leftover.run.is_empty() || leftover.run == key.id.as_str());
+    Ok(half)
+}
+
+fn discard(storage: &dyn Storage, half: &[Leftover], cx: &Context) -> Result<()> {
+    if half.is_empty() { Ok(()) } else { storage.discard(cx, half) }
 }
 
 fn objects_below(storage: &dyn Storage, prefix: &str, cx: &Context) -> Result<Vec<String>> {
@@ -252,11 +251,11 @@ pub fn withdraw<'a>(
     unclean
 }
 
-/// Removes the half uploads of a snapshot. Who may not even ask for them has done what it could.
+/// Removes the half uploads that an abort has left. Who may not even ask for them has done what it could.
 fn abort(storage: &dyn Storage, key: &SnapshotKey, cx: &Context) -> Result<()> {
-    match discard(storage, key, cx) {
+    match half_uploads(storage, key, cx) {
         Err(error) if error.kind == ErrorKind::Denied => Ok(()),
-        discarded => discarded.map(drop),
+        half => discard(storage, &half?, cx),
     }
 }
 

@@ -38,19 +38,34 @@ pub fn can_be_stored(pipeline: &str, storages: &[Chosen]) -> Outcome<()> {
     Err(Failure::usage(what).hint(hint).in_pipeline(pipeline))
 }
 
-/// Refuses a snapshot of which a part isn't encrypted, though its pipeline encrypts today: whoever can write to the storage
-/// may have put it there. `today` names the pipeline's filters.
+/// Refuses a snapshot of which a part lacks an encryption that its pipeline has today: whoever can write to the storage may
+/// have put it there. `today` names the pipeline's filters.
+///
+/// Any other encryption is none: to encrypt to somebody takes nothing but the public key, and only a signature, which one filter
+/// may ask for and another can't, tells who did.
 pub fn keeps_encryption(registry: &Registry, today: &[&str], manifest: &Manifest) -> Outcome<()> {
     // What the manifest says of a filter isn't believed; one that isn't installed decodes nothing.
-    let encrypts = |plugin: &str| registry.info(Kind::Filter, plugin).is_ok_and(|info| info.encrypts);
-    let is_open = |filters: &[AppliedFilter]| !filters.iter().any(|filter| encrypts(&filter.plugin));
-    let Some(lost) = today.iter().find(|plugin| encrypts(plugin)) else { return Ok(()) };
-    let mut records = manifest.streams.iter().chain([&manifest.contents]);
-    let Some(open) = records.find(|record| is_open(&record.filters)) else { return Ok(()) };
-    let (snapshot, object) = (manifest.key(), open.object_name());
-    let what =
-        format!("`{object}` of `{snapshot}` isn't encrypted, and its pipeline has the filter `{lost}` today");
-    Err(Failure::refused(what).hint(
-        "If the snapshot is older than the encryption, restore it with `--accept-chain`; if not, somebody has replaced it.",
-    ))
+    let encrypting = |plugin: &&str| registry.info(Kind::Filter, plugin).ok().filter(|info| info.encrypts);
+    let today: Vec<_> = today.iter().filter_map(encrypting).collect();
+    for record in manifest.streams.iter().chain([&manifest.contents]) {
+        let stored = record.filters.iter().map(|filter: &AppliedFilter| filter.plugin.as_str());
+        let mut stored: Vec<_> = stored.filter_map(|plugin| encrypting(&plugin)).collect();
+        for info in &today {
+            match stored.iter().position(|other| other.full_name() == info.full_name()) {
+                Some(place) => _ = stored.swap_remove(place),
+                None => return Err(lacks(&info.short_name(), record.object_name().as_str(), manifest)),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn lacks(filter: &str, object: &str, manifest: &Manifest) -> Failure {
+    let snapshot = manifest.key();
+    let what = format!(
+        "`{object}` of `{snapshot}` isn't encrypted by the filter `{filter}`, which its pipeline has today"
+    );
+    Failure::refused(what).hint(
+        "If the snapshot is older than that, restore it with `--accept-chain`; if not, somebody has replaced it.",
+    )
 }

@@ -93,6 +93,8 @@ struct PlainTally(Arc<Mutex<(Sha256, u64)>>);
 
 struct PlainReader {
     input: Reader,
+    /// How many bytes there are, and of which object.
+    most: Option<(u64, String)>,
     tally: PlainTally,
     hashes: bool,
     moved: Arc<Moved>,
@@ -106,6 +108,10 @@ impl Read for PlainReader {
             tally.0.update(&buffer[..count]);
         }
         tally.1 += count as u64;
+        if let Some((most, object)) = self.most.as_ref().filter(|(most, _)| tally.1 > *most) {
+            let what = format!("`{object}` decodes to more than the {most} bytes that were backed up");
+            return Err(Error::damaged(what).into_io());
+        }
         self.moved.plain_bytes.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)
     }
@@ -114,7 +120,7 @@ impl Read for PlainReader {
 /// Counts plain bytes, of a stream that no manifest describes.
 pub(super) fn counted(input: Reader, moved: &Arc<Moved>) -> Reader {
     let tally = PlainTally(Arc::new(Mutex::new((Sha256::new(), 0))));
-    Box::new(PlainReader { input, tally, hashes: false, moved: moved.clone() })
+    Box::new(PlainReader { input, most: None, tally, hashes: false, moved: moved.clone() })
 }
 
 /// Everything that reading one stream back needs.
@@ -196,11 +202,13 @@ impl StoredStream {
         let tally = PlainTally(Arc::new(Mutex::new((Sha256::new(), 0))));
         // Without a filter the stored hash is the plain one, and it is being checked already.
         let hashes = !self.filters.is_empty() && self.plain_sha256.is_some();
+        let most = Some((self.record.plain_bytes, self.key.clone()));
         let plain =
-            PlainReader { input: decoded, tally: tally.clone(), hashes, moved: reading.moved.clone() };
+            PlainReader { input: decoded, most, tally: tally.clone(), hashes, moved: reading.moved.clone() };
         // Hashing takes about as long as what a source does with the bytes: it gets a thread of its own.
         let plain: Reader =
             if hashes { Box::new(ReadHop::new(Box::new(plain), "hash")?) } else { Box::new(plain) };
+        let plain: Reader = Box::new(Watched::new(plain, &self.copies.first().stage, &reading.faults));
         let (this, faults) = (self.clone(), reading.faults.clone());
         let prove = move || {
             this.prove(&rest, &proved, &tally, hashes)

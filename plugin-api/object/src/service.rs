@@ -82,6 +82,16 @@ pub trait Service: Send + Sync + 'static {
     /// Uploads in parts below `prefix` that were begun and neither completed nor aborted.
     fn unfinished(&self, prefix: &str) -> impl Future<Output = Result<Vec<Leftover>>> + Send;
 
+    /// Whether its answers to `put` have shown that what is deleted stays, as a version that isn't listed.
+    fn keeps_deleted(&self) -> bool {
+        false
+    }
+
+    /// Whether `abort` removes what an upload has stored. Otherwise the service forgets it in its own time.
+    fn can_abort(&self) -> bool {
+        true
+    }
+
     /// The service's clock, in seconds ahead of ours, as its last answer said.
     fn skew_seconds(&self) -> Option<i64> {
         None
@@ -122,6 +132,9 @@ pub struct How {
     pub retain_until: Option<i64>,
     /// A random word of this upload alone, to be kept with the object where the service keeps such things.
     pub mark: String,
+    /// It belongs to a check and is deleted at once: neither locked nor stored in a class that has to be paid for longer, whatever
+    /// the options say.
+    pub is_probe: bool,
 }
 
 /// An upload in parts under way.

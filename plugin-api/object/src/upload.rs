@@ -53,7 +53,12 @@ impl<S: Service> ObjectUpload<S> {
         how: &CreateOptions,
     ) -> Result<Self> {
         let plan = Parts::plan(&core.limits, core.settings.part_bytes, how.size_hint, how.made_of_bytes)?;
-        let how = How { if_absent: how.if_absent, retain_until: how.retain_until, mark: random_word() };
+        let how = How {
+            if_absent: how.if_absent,
+            retain_until: how.retain_until,
+            mark: random_word(),
+            is_probe: false,
+        };
         Ok(Self {
             core,
             threads,

@@ -9,6 +9,9 @@ use windlass_plugin_api::{
     StorageReport, Upload,
 };
 
+/// So many of the keys that stay are named.
+const NAMED: usize = 20;
+
 /// Keys of one call to `delete`.
 const AT_ONCE: usize = 500;
 
@@ -24,19 +27,28 @@ impl Below {
         Self { inner, prefix: prefix.to_owned() }
     }
 
-    /// Removes everything below the prefix, half uploads too. What can't be removed is the error.
+    /// Removes everything below the prefix, half uploads too. What can't be removed doesn't keep the rest; it is the error,
+    /// with the keys that stay.
     pub fn clear(&self, cx: &Context) -> Result<()> {
         let left = self.leftovers(cx, "")?;
-        if !left.is_empty() {
-            self.discard(cx, &left)?;
-        }
+        let discarded = if left.is_empty() { Ok(()) } else { self.discard(cx, &left) };
+        let (mut kept, mut first, mut after) = (Vec::new(), None, None);
         loop {
-            let page = self.list(cx, &ListOptions { limit: Some(AT_ONCE), ..ListOptions::default() })?;
+            let what = ListOptions { limit: Some(AT_ONCE), after: after.clone(), ..ListOptions::default() };
+            let page = self.list(cx, &what)?;
             let keys: Vec<String> = page.entries.into_iter().map(|entry| entry.key).collect();
-            if keys.is_empty() {
-                return Ok(());
+            let Some(last) = keys.last() else { break };
+            after = Some(last.clone());
+            for (key, fate) in keys.iter().zip(self.delete(cx, &keys)?) {
+                if let Err(error) = fate {
+                    kept.push(format!("`{}`", self.inside(key)));
+                    first.get_or_insert(error);
+                }
             }
-            self.delete(cx, &keys)?.into_iter().collect::<Result<Vec<()>>>()?;
+        }
+        match first {
+            Some(error) => Err(error.during(told(&kept))),
+            None => discarded,
         }
     }
 
@@ -49,6 +61,16 @@ impl Below {
             *key = rest.to_owned();
         }
     }
+}
+
+/// Which objects stay.
+fn told(kept: &[String]) -> String {
+    let named = &kept[..kept.len().min(NAMED)];
+    let more = match kept.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("can't remove {}{more}", named.join(", "))
 }
 
 impl Storage for Below {

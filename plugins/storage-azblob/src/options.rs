@@ -45,6 +45,7 @@ pub struct Options {
     pub encryption_scope: Option<String>,
     /// Makes new blobs undeletable for a time. The container must support version-level immutability.
     #[serde(default)]
+    #[schemars(extend("format" = "lock"))]
     pub immutability: Option<Immutability>,
     /// Requests with data in flight at the same time, of all uploads of a run together, and of each download.
     #[serde(default = "four")]

@@ -6,6 +6,7 @@
 //! upload is aborted then, [`Container::forget`] says.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -32,11 +33,14 @@ pub struct Container {
     options: Options,
     /// Held by each block on its way: what is forgotten must not come after all.
     under_way: Arc<RwLock<()>>,
+    /// It gave a blob a version of its own: what is deleted there stays as one.
+    has_versions: AtomicBool,
 }
 
 impl Container {
     pub fn new(requests: Requests, options: Options) -> Self {
-        Self { requests: Arc::new(requests), options, under_way: Arc::default() }
+        let requests = Arc::new(requests);
+        Self { requests, options, under_way: Arc::default(), has_versions: AtomicBool::new(false) }
     }
 
     /// Headers of a new blob.
@@ -45,9 +49,14 @@ impl Container {
             vec![(MARK, how.mark.clone()), ("x-ms-blob-content-type", "application/octet-stream".to_owned())];
         headers.extend(how.if_absent.then(|| ("if-none-match", "*".to_owned())));
         let options = &self.options;
-        headers.extend(options.access_tier.map(|tier| ("x-ms-access-tier", tier.name().to_owned())));
+        headers.extend(
+            options
+                .access_tier
+                .filter(|_| !how.is_probe)
+                .map(|tier| ("x-ms-access-tier", tier.name().to_owned())),
+        );
         headers.extend(options.encryption_scope.clone().map(|scope| ("x-ms-encryption-scope", scope)));
-        if let Some(policy) = options.immutability {
+        if let Some(policy) = options.immutability.filter(|_| !how.is_probe) {
             let days = i64::from(policy.days) * 86_400;
             let until = (Timestamp::now().as_second() + days).max(how.retain_until.unwrap_or_default());
             let until = Timestamp::from_second(until).map_err(|error| {
@@ -167,7 +176,11 @@ impl Service for Container {
             .header("x-ms-blob-type", "BlockBlob")
             .headers(self.headers(how)?)
             .body(bytes);
-        Ok(Self::stored(&self.requests.send(ask).await?))
+        let answer = self.requests.send(ask).await?;
+        if answer.header("x-ms-version-id").is_some() {
+            self.has_versions.store(true, Ordering::Relaxed);
+        }
+        Ok(Self::stored(&answer))
     }
 
     /// Nothing is to be asked for: the first block begins it.
@@ -307,6 +320,10 @@ impl Service for Container {
                 Some(Leftover { key, handle: "uncommitted".to_owned(), started, ..Leftover::default() })
             })
             .collect())
+    }
+
+    fn keeps_deleted(&self) -> bool {
+        self.has_versions.load(Ordering::Relaxed)
     }
 
     fn skew_seconds(&self) -> Option<i64> {

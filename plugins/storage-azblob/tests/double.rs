@@ -193,3 +193,77 @@ fn an_abort_without_the_right_to_delete_makes_nothing() {
     assert!(asked.iter().any(|asked| asked.method == "DELETE"), "{asked:?}");
     assert!(!asked.iter().any(|asked| asked.path.contains("comp=blocklist")), "{asked:?}");
 }
+
+/// Of a blob that a policy keeps the service says 409: that is neither there to be tried again nor the fate of others.
+#[test]
+fn a_blob_that_is_kept_is_told_and_asked_for_once_and_others_are_deleted() {
+    for code in ["BlobImmutableDueToPolicy", "BlobImmutableDueToLegalHold"] {
+        let double = Double::start(move |asked| match asked.path.contains("kept") {
+            true => refusal(409, code),
+            false => Said::status(202),
+        });
+        let (storage, cx) = storage(&double, &host(), json!({}));
+        let keys = ["one", "kept", "two"].map(str::to_owned);
+        let fates = storage.delete(&cx, &keys).unwrap();
+        assert!(fates[0].is_ok() && fates[2].is_ok(), "{fates:?}");
+        let error = fates[1].as_ref().unwrap_err();
+        assert_eq!((error.kind, double.asked().len()), (ErrorKind::Denied, 3), "{error:?}");
+        assert!(error.hint.as_ref().unwrap().contains("kept by an immutability policy"), "{error:?}");
+    }
+}
+
+/// A container in memory. A policy of the container itself keeps what is in it, if `keeps`.
+fn container(keeps: bool) -> Double {
+    let blobs = Mutex::new(std::collections::BTreeMap::<String, Vec<u8>>::new());
+    Double::start(move |asked| {
+        let mut blobs = blobs.lock().unwrap();
+        let (path, query) = asked.path.split_once('?').unwrap_or((&asked.path, ""));
+        let is_there = blobs.contains_key(path);
+        match asked.method.as_str() {
+            "DELETE" if keeps && is_there => refusal(409, "BlobImmutableDueToPolicy"),
+            "DELETE" if asked.header("if-match") == "\"0x0\"" && is_there => refusal(412, "ConditionNotMet"),
+            "DELETE" => match blobs.remove(path) {
+                Some(_) => Said::status(202),
+                None => refusal(404, "BlobNotFound"),
+            },
+            "PUT" if query.contains("comp=block&") => Said::status(201),
+            "PUT" if is_there && asked.header("if-none-match") == "*" => refusal(409, "BlobAlreadyExists"),
+            "PUT" => {
+                blobs.insert(path.to_owned(), asked.body.clone());
+                Said::status(201).header("etag", "\"0x1\"")
+            }
+            _ if query.contains("comp=list") => {
+                let names: String = blobs
+                    .keys()
+                    .map(|path| format!("<Blob><Name>{}</Name></Blob>", path.rsplit('/').next().unwrap()))
+                    .collect();
+                Said::status(200)
+                    .body(format!("<EnumerationResults><Blobs>{names}</Blobs></EnumerationResults>"))
+            }
+            _ => match blobs.get(path) {
+                Some(bytes) => Said::status(206)
+                    .header("content-range", format!("bytes 0-{}/{}", bytes.len() - 1, bytes.len()))
+                    .body(bytes.clone()),
+                None => refusal(404, "BlobNotFound"),
+            },
+        }
+    })
+}
+
+#[test]
+fn a_check_makes_nothing_immutable_and_tells_what_a_policy_of_the_container_keeps() {
+    let more = json!({ "immutability": { "mode": "locked", "days": 3 }, "access_tier": "archive" });
+    for keeps in [false, true] {
+        let double = container(keeps);
+        let (storage, cx) = storage(&double, &host(), more.clone());
+        let report = storage.check(&cx).unwrap();
+        let asked = double.asked();
+        let policies = asked.iter().flat_map(|asked| asked.headers.keys());
+        assert!(!policies.into_iter().any(|name| name.contains("immutability") || name.contains("tier")));
+        let says = |what: &str| report.notes.iter().any(|note| note.contains(what));
+        assert_eq!((report.keeps_deleted, says("(64 bytes) stays")), (keeps, keeps), "{report:?}");
+        assert_eq!(says("1 MiB up in"), !keeps, "{report:?}");
+        let largest = asked.iter().map(|asked| asked.body.len()).max().unwrap();
+        assert_eq!(largest, if keeps { 64 } else { MIB }, "more may stay than must");
+    }
+}

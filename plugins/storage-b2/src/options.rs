@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use windlass_object::{HttpOptions, Settings};
 use windlass_plugin_api::{Error, ErrorKind, Result, Secret};
 
@@ -32,6 +32,7 @@ pub struct Options {
     pub delete: Delete,
     /// Makes new files undeletable for a time. The bucket must have object lock switched on.
     #[serde(default)]
+    #[schemars(extend("format" = "lock"))]
     pub retention: Option<Retention>,
     /// The address where one logs in. All others the service names itself.
     #[serde(default = "backblaze")]
@@ -60,7 +61,7 @@ pub struct Options {
 }
 
 /// What deleting means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Delete {
     /// All versions of the file are deleted.

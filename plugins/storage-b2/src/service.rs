@@ -34,7 +34,7 @@ impl Bucket {
 
     /// Until when a new file is undeletable, in milliseconds, and how firmly.
     fn retained(&self, how: &How) -> Option<(&'static str, i64)> {
-        let retention = self.options.retention?;
+        let retention = self.options.retention.filter(|_| !how.is_probe)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
         let until = now + i64::from(retention.days) * 86_400;
         Some((retention.mode.name(), until.max(how.retain_until.unwrap_or_default()).saturating_mul(1000)))
@@ -249,6 +249,10 @@ impl Service for Bucket {
             Some(Leftover { key, handle: begun.id().to_owned(), started, ..Leftover::default() })
         });
         Ok(left.collect())
+    }
+
+    fn keeps_deleted(&self) -> bool {
+        self.options.delete == Delete::Hide
     }
 
     fn skew_seconds(&self) -> Option<i64> {

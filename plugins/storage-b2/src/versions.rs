@@ -75,8 +75,9 @@ impl Requests {
     }
 
     /// Deletes a file with all of its versions, but no half uploads. The newest one goes last: where this is cut short, what
-    /// is seen is what was seen before.
+    /// is seen is what was seen before. Who may not delete is told so even where nothing is there.
     pub async fn delete_all(&self, name: &str) -> Result<()> {
+        self.account.session().await?.judge("deleteFiles")?;
         let versions = self.versions(name).await?;
         for version in versions.iter().rev().filter(|version| version.action != "start") {
             self.delete_version(name, version.id()).await?;

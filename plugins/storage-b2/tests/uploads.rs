@@ -109,9 +109,36 @@ fn a_key_that_may_only_write_stores_small_and_large_objects() {
         error.message.contains("`listFiles`") || error.causes.iter().any(|c| c.contains("`listFiles`")),
         "{error:?}"
     );
+    let files = room.double.state().files();
     let report = storage.check(&cx).unwrap();
-    assert!(report.warnings.iter().any(|warning| warning.contains("overwrite")), "{report:?}");
-    assert!(report.notes.iter().any(|note| note.contains("can't read")), "{report:?}");
+    let says = |what: &str| report.notes.iter().any(|note| note.contains(what));
+    assert!(says("can't delete") && says("can't list"), "{report:?}");
+    assert_eq!(room.double.state().files(), files, "a check leaves something");
+    assert_eq!(room.unfinished(), 0);
+}
+
+#[test]
+fn a_check_locks_nothing_and_leaves_nothing_without_the_right_to_delete() {
+    for (options, lacks) in [
+        (json!({ "retention": { "mode": "compliance", "days": 3 } }), ""),
+        (json!({ "retention": { "mode": "compliance", "days": 3 } }), "deleteFiles"),
+        (json!({}), "deleteFiles"),
+    ] {
+        let room = Room::new();
+        room.double.state().capabilities.retain(|own| own != lacks);
+        let (storage, cx) = room.storage(options);
+        let report = storage.check(&cx).unwrap();
+        assert_eq!(room.double.state().files(), 0, "{lacks}: {report:?}");
+        assert_eq!(room.unfinished(), 0);
+        let says = |what: &str| report.notes.iter().any(|note| note.contains(what));
+        assert!(says("1 MiB up in") == lacks.is_empty() && says("can't delete") != lacks.is_empty());
+    }
+    // Hidden, it is one of the versions that nobody sees.
+    let room = Room::new();
+    let (storage, cx) = room.storage(json!({ "delete": "hide" }));
+    assert!(storage.check(&cx).unwrap().keeps_deleted);
+    let stored = room.double.state().stored_bytes();
+    assert!(stored <= 128, "{stored} bytes stay");
 }
 
 #[test]

@@ -221,6 +221,10 @@ impl Service for Account {
         Ok(Vec::new())
     }
 
+    fn can_abort(&self) -> bool {
+        false
+    }
+
     fn skew_seconds(&self) -> Option<i64> {
         self.requests.http.skew_seconds()
     }

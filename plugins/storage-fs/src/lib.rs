@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use windlass_plugin_api::{
     ByteRange, Context, CreateOptions, Error, ErrorKind, Leftover, ListOptions, Object, Page, Plugin, Reader,
-    Result, Storage, StorageReport, Upload, export_plugin,
+    Result, Storage, StorageReport, Upload, export_plugin, probe,
 };
 
 use half::Half;
@@ -116,11 +116,9 @@ impl Storage for Fs {
                 .warnings
                 .push(format!("Anybody can remove and replace what is in `{path}`: run `chmod 700` on it."));
         }
-        // Proves the right to write and that bytes get to the disk; dropped, it leaves nothing.
-        let mut probe =
-            self.create(cx, "check", &CreateOptions { run: "check".to_owned(), ..CreateOptions::default() })?;
-        probe.write_all(b"windlass check\n")?;
-        probe.finish()?;
+        // Of a share the time is that of its server.
+        let changed = |key: &str| Ok(object::stat(&self.root, key)?.and_then(|probe| probe.modified));
+        probe::storage(self, cx, &mut report, changed)?;
         Ok(report)
     }
 

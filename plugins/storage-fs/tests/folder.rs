@@ -289,6 +289,8 @@ fn a_check_tells_room_and_rights_and_leaves_nothing() {
     let report = storage.check(&cx()).unwrap();
     assert!(report.free_bytes.unwrap() > 0);
     assert_eq!(report.warnings, Vec::<String>::new());
+    let says = |what: &str| report.notes.iter().any(|note| note.contains(what));
+    assert!(says("1 MiB up in") && says("down in") && says("the clocks agree"), "{report:?}");
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o777)).unwrap();
     assert!(storage.check(&cx()).unwrap().warnings[0].contains("chmod 700"));
     assert_eq!(tree(root.path()), Vec::<String>::new());

@@ -63,11 +63,6 @@ impl Half {
         })
     }
 
-    /// Where it lies, before it is published.
-    pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
     async fn finished(&mut self) -> Result<()> {
         self.sending.end(&self.folder, &self.cx).await?;
         // The server's word isn't all: is there as much as was sent?

@@ -103,7 +103,7 @@ impl Storage for Ftp {
     }
 
     fn check(&self, cx: &Context) -> Result<StorageReport> {
-        check::check(&self.folder, cx)
+        check::check(self, &self.folder, cx)
     }
 
     fn by_hand(&self, key: &str) -> Option<String> {

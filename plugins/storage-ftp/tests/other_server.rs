@@ -30,6 +30,8 @@ fn a_check_tells_what_is_not_encrypted_and_times_come_with_listings() {
     let report = common::made(common::signed_in(&server)).check(&common::cx()).unwrap();
     assert!(report.notes.iter().any(|note| note.contains("An answer of the server takes")), "{report:?}");
     assert_eq!(report.warnings, Vec::<String>::new());
+    let says = |what: &str| report.notes.iter().any(|note| note.contains(what));
+    assert!(says("1 MiB up in") && says("down in") && says("the clocks agree"), "{report:?}");
     let open = common::with(common::signed_in(&plain), json!({ "ca_file": null, "tls": "off" }));
     let storage = common::made(open);
     let report = storage.check(&common::cx()).unwrap();

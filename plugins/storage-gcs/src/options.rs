@@ -43,6 +43,7 @@ pub struct Options {
     pub kms_key: Option<String>,
     /// Makes new objects undeletable for a time. The bucket must have object retention switched on.
     #[serde(default)]
+    #[schemars(extend("format" = "lock"))]
     pub retention: Option<Retention>,
     /// Ranges of a download that are asked for at the same time. An upload goes over one connection.
     #[serde(default = "four")]

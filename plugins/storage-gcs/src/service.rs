@@ -37,10 +37,10 @@ impl Bucket {
             "contentType": "application/octet-stream",
             "metadata": { MARK: how.mark },
         });
-        if let Some(class) = &self.options.storage_class {
+        if let Some(class) = self.options.storage_class.as_ref().filter(|_| !how.is_probe) {
             metadata["storageClass"] = class.as_str().into();
         }
-        if let Some(retention) = self.options.retention {
+        if let Some(retention) = self.options.retention.filter(|_| !how.is_probe) {
             let days = i64::from(retention.days) * 86_400;
             let until = (Timestamp::now().as_second() + days).max(how.retain_until.unwrap_or_default());
             let until = Timestamp::from_second(until).map_err(|error| {

@@ -239,3 +239,106 @@ fn a_busy_service_is_asked_again_and_one_that_forbids_is_not() {
         assert_eq!(double.asked().len(), asked);
     }
 }
+
+/// Of an object that is kept the service says 403 with a reason: that is no matter of rights, and not the fate of others.
+#[test]
+fn an_object_that_is_kept_is_told_and_asked_for_once_and_others_are_deleted() {
+    for reason in ["retentionPolicyNotMet", "objectUnderActiveHold"] {
+        let double = Double::start(move |asked| match asked.path.contains("kept") {
+            true => refusal(403, reason),
+            false => Said::status(204),
+        });
+        let (storage, cx) = storage(double.endpoint(), &host());
+        let keys = ["one", "kept", "two"].map(str::to_owned);
+        let fates = storage.delete(&cx, &keys).unwrap();
+        assert!(fates[0].is_ok() && fates[2].is_ok(), "{fates:?}");
+        let error = fates[1].as_ref().unwrap_err();
+        assert_eq!((error.kind, double.asked().len()), (ErrorKind::Denied, 3), "{error:?}");
+        assert!(error.hint.as_ref().unwrap().contains("kept by a retention or a hold"), "{error:?}");
+    }
+}
+
+/// A bucket in memory that takes objects of one request, and begins sessions.
+fn bucket(may_delete: bool) -> Double {
+    let objects = Mutex::new(std::collections::BTreeMap::<String, Vec<u8>>::new());
+    Double::start(move |asked| {
+        let mut objects = objects.lock().unwrap();
+        let place = format!("http://{}/session?upload_id=7", asked.header("host"));
+        let key =
+            asked.path.split(['?', '/']).find(|part| part.contains("windlass-check")).unwrap_or_default();
+        match asked.method.as_str() {
+            "POST" if asked.path.contains("uploadType=resumable") => {
+                Said::status(200).header("location", place)
+            }
+            "POST" => {
+                let (head, rest) = split(&asked.body, b"\r\n\r\n{");
+                let (described, rest) = split(rest, b"\r\n--");
+                let described: serde_json::Value = serde_json::from_slice(&[b"{", described].concat())
+                    .unwrap_or_else(|_| panic!("{head:?}"));
+                let (_, rest) = split(rest, b"\r\n\r\n");
+                let (bytes, _) = split(rest, b"\r\n--");
+                let name = described["name"].as_str().unwrap().to_owned();
+                match asked.path.contains("ifGenerationMatch=0") && objects.contains_key(&name) {
+                    true => refusal(412, "conditionNotMet"),
+                    false => {
+                        objects.insert(name, bytes.to_vec());
+                        resource()
+                    }
+                }
+            }
+            "DELETE" if asked.path.contains("session") => Said::status(499),
+            _ if !may_delete => refusal(403, "forbidden"),
+            "DELETE" => match objects.remove(key) {
+                Some(_) => Said::status(204),
+                None => refusal(404, "notFound"),
+            },
+            "GET" if asked.path.contains("alt=media") => {
+                let bytes = objects[key].clone();
+                Said::status(206)
+                    .header("content-range", format!("bytes 0-{}/{}", bytes.len() - 1, bytes.len()))
+                    .body(bytes)
+            }
+            _ => {
+                let items: Vec<_> = objects.keys().map(|name| json!({ "name": name, "size": "1" })).collect();
+                Said::status(200).body(json!({ "items": items }).to_string())
+            }
+        }
+    })
+}
+
+fn split<'b>(bytes: &'b [u8], at: &[u8]) -> (&'b [u8], &'b [u8]) {
+    let found = bytes.windows(at.len()).position(|window| window == at).unwrap();
+    (&bytes[..found], &bytes[found + at.len()..])
+}
+
+#[test]
+fn a_check_retains_nothing_and_an_object_creator_makes_no_object() {
+    for may_delete in [true, false] {
+        let double = bucket(may_delete);
+        let cx = host().context();
+        let options = json!({
+            "bucket": "backups",
+            "endpoint": double.endpoint(),
+            "access_token": { "$secret": "token" },
+            "retention": { "mode": "locked", "days": 3 },
+        });
+        let storage = Gcs::new(serde_json::from_value(options).unwrap(), &cx).unwrap();
+        // The second one isn't in the way of the first.
+        let reports = [storage.check(&cx).unwrap(), storage.check(&cx).unwrap()];
+        let asked = double.asked();
+        let stored = asked.iter().filter(|asked| asked.path.contains("uploadType=multipart"));
+        let stored: Vec<_> = stored.map(|asked| String::from_utf8_lossy(&asked.body).into_owned()).collect();
+        assert_eq!(stored.len(), if may_delete { 6 } else { 0 });
+        assert!(!stored.iter().any(|body| body.contains("retainUntilTime")), "a probe is retained");
+        for report in reports {
+            let says = |what: &str| report.notes.iter().any(|note| note.contains(what));
+            assert!(says("1 MiB up in") == may_delete && says("can't delete") != may_delete, "{report:?}");
+        }
+        let sessions = asked.iter().filter(|asked| asked.path.contains("uploadType=resumable"));
+        assert!(
+            sessions
+                .into_iter()
+                .all(|asked| String::from_utf8_lossy(&asked.body).contains("retainUntilTime"))
+        );
+    }
+}

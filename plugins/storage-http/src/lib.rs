@@ -92,6 +92,7 @@ impl Storage for Published {
             .notes
             .push(format!("listing the folder took {latency} ms and showed {} names", page.entries.len()));
         report.notes.push("this storage can only be read".to_owned());
+        self.tell_skew(&mut report);
         if page.entries.is_empty() {
             report.warnings.push(
                 "The server shows no name in the folder: is that page its listing, and not one made for people?".to_owned(),
@@ -111,6 +112,17 @@ impl Storage for Published {
 }
 
 impl Published {
+    /// By the `Date` of its answers. Nothing is refused for it.
+    fn tell_skew(&self, report: &mut StorageReport) {
+        let text = match self.objects.service().requests.http.skew_seconds() {
+            None => return,
+            Some(0) => "the clocks agree".to_owned(),
+            Some(behind @ 1..) => format!("this clock is {behind} s behind the server's"),
+            Some(ahead) => format!("this clock is {} s ahead of the server's", -ahead),
+        };
+        report.notes.push(text);
+    }
+
     fn read_only(&self, what: &str) -> Error {
         let place = self.objects.service().requests.address.shown();
         Error::new(ErrorKind::Unsupported, format!("can't {what} in `{place}`: it can only be read"))

@@ -246,6 +246,14 @@ fn a_folder_without_a_listing_is_told_with_what_to_switch_on() {
         Double::start(|_| Said::status(200).header("content-type", "text/html").body("<h1>Welcome!</h1>"));
     let report = at(&double).check(&Context::default()).unwrap();
     assert!(report.warnings.iter().any(|warning| warning.contains("shows no name")), "{report:?}");
+    let double = Double::start(|_| {
+        Said::status(200)
+            .header("content-type", "text/html")
+            .header("date", "Wed, 01 Jan 2020 00:00:00 GMT")
+            .body("<a href=\"a\">a</a>")
+    });
+    let report = at(&double).check(&Context::default()).unwrap();
+    assert!(report.notes.iter().any(|note| note.contains("s ahead of the server's")), "{report:?}");
 }
 
 #[test]

@@ -144,6 +144,7 @@ fn nothing_is_ever_stored_or_deleted() {
     let report = storage.check(&cx()).unwrap();
     assert!(report.warnings.iter().any(|warning| warning.contains("https://")), "{report:?}");
     assert!(report.notes.iter().any(|note| note.contains("showed 1 names")), "{report:?}");
+    assert!(report.notes.iter().any(|note| note.contains("clock")), "{report:?}");
     assert_eq!(fs::read(server.folder().join("a")).unwrap(), b"bytes");
 }
 

@@ -65,6 +65,7 @@ pub struct Options {
     pub kms_key_id: Option<String>,
     /// Makes new objects undeletable for a time. The bucket must have object lock switched on.
     #[serde(default)]
+    #[schemars(extend("format" = "lock"))]
     pub object_lock: Option<ObjectLock>,
     /// Requests with data in flight at the same time, of all uploads of a run together, and of each download.
     #[serde(default = "four")]

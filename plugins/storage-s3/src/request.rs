@@ -1,7 +1,9 @@
 //! One signed request and its answer.
 //!
-//! Every body is signed by its hash. Not every service compares it, so where TLS doesn't keep bytes from changing on the way a
-//! `content-md5` goes along, which all of them do compare. Two things are put right here and asked again at once: keys that are no longer good, and a wrong region.
+//! Every body is signed by its hash. Not every service compares it, so a `content-md5` goes along with whatever is stored, which
+//! all of them do compare. Buckets that lock objects by default refuse one that comes without a checksum, and nothing tells
+//! beforehand that a bucket is such a one. `x-amz-checksum-sha256` would cost no second hash, but is younger than most of the
+//! services that speak this protocol: they ignore it, refuse it, or want it again when an upload is completed. Two things are put right here and asked again at once: keys that are no longer good, and a wrong region.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -30,7 +32,7 @@ pub struct Ask<'a> {
     pub query: Vec<(&'a str, &'a str)>,
     pub headers: Vec<(&'static str, String)>,
     pub body: Bytes,
-    /// Adds `content-md5`, where the protocol demands one.
+    /// Adds `content-md5`: to what is stored, and where the protocol demands one.
     pub with_md5: bool,
     /// Statuses that are answers, beside those of success.
     pub expected: &'static [u16],

@@ -26,11 +26,14 @@ pub struct Bucket {
     pub options: Options,
     /// It was seen.
     is_there: AtomicBool,
+    /// It gave an object a version of its own: what is deleted there stays behind a marker.
+    has_versions: AtomicBool,
 }
 
 impl Bucket {
     pub fn new(requests: Requests, options: Options) -> Self {
-        Self { requests, options, is_there: AtomicBool::new(false) }
+        let (is_there, has_versions) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { requests, options, is_there, has_versions }
     }
 
     /// Headers of a new object.
@@ -38,12 +41,13 @@ impl Bucket {
         let mut headers =
             vec![(MARK, how.mark.clone()), ("content-type", "application/octet-stream".to_owned())];
         let options = &self.options;
-        headers.extend(options.storage_class.clone().map(|class| ("x-amz-storage-class", class)));
+        let class = options.storage_class.clone().filter(|_| !how.is_probe);
+        headers.extend(class.map(|class| ("x-amz-storage-class", class)));
         headers
             .extend(options.encryption.map(|name| ("x-amz-server-side-encryption", name.name().to_owned())));
         let key = options.kms_key_id.clone();
         headers.extend(key.map(|key| ("x-amz-server-side-encryption-aws-kms-key-id", key)));
-        if let Some(lock) = options.object_lock {
+        if let Some(lock) = options.object_lock.filter(|_| !how.is_probe) {
             let days = i64::from(lock.days) * 86_400;
             let until = (Timestamp::now().as_second() + days).max(how.retain_until.unwrap_or_default());
             let until = Timestamp::from_second(until).map_err(|error| {
@@ -78,9 +82,13 @@ impl Bucket {
         let ask = Ask::new(Method::PUT, Some(key))
             .headers(self.headers(how)?)
             .headers(Self::condition(how))
-            .with_md5(self.options.object_lock.is_some())
+            .with_md5(true)
             .body(bytes);
         let answer = self.requests.send(ask).await?;
+        // `null` is what a bucket says that keeps versions no longer.
+        if answer.header("x-amz-version-id").is_some_and(|version| version != "null") {
+            self.has_versions.store(true, Ordering::Relaxed);
+        }
         let version = answer.header("x-amz-version-id").or_else(|| answer.header("etag")).map(unquoted);
         Ok(Stored { version, ..Stored::default() })
     }
@@ -159,7 +167,7 @@ impl Service for Bucket {
         let ask = Ask::new(Method::PUT, Some(upload.key))
             .query("partNumber", &number)
             .query("uploadId", upload.handle)
-            .with_md5(self.options.object_lock.is_some())
+            .with_md5(true)
             .body(part.bytes);
         let answer = self.requests.send(ask).await?;
         let tag = answer.header("etag").map(str::to_owned);
@@ -280,6 +288,10 @@ impl Service for Bucket {
 
     async fn unfinished(&self, prefix: &str) -> Result<Vec<Leftover>> {
         self.half_uploads(prefix).await
+    }
+
+    fn keeps_deleted(&self) -> bool {
+        self.has_versions.load(Ordering::Relaxed)
     }
 
     fn skew_seconds(&self) -> Option<i64> {

@@ -1,78 +1,14 @@
-//! TLS, object lock, and versions: what a server must be set up for.
+//! TLS, and what a bucket demands of whoever stores over it.
 
 mod common;
 
-use bytes::Bytes;
-use common::{Room, finished, noise, read, server, storage};
-use reqsign_aws_v4::{Credential, RequestSigner};
-use reqsign_core::SignRequest;
-use serde_json::json;
-use windlass_object::{Http, HttpOptions};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use common::tls::Tls;
+use common::{Room, finished, noise, read, storage};
+use md5::{Digest, Md5};
 use windlass_plugin_api::{ErrorKind, ListOptions, Storage};
-use windlass_test_servers::Seaweed;
-
-/// One request of the administrator's; status and body.
-fn admin(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let mut request =
-            http::Request::builder().method(method).uri(format!("{}{path}", server().endpoint()));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let (mut parts, ()) =
-            request.header("x-amz-content-sha256", "UNSIGNED-PAYLOAD").body(()).unwrap().into_parts();
-        let credential = Credential {
-            access_key_id: Seaweed::ADMIN.id.to_owned(),
-            secret_access_key: Seaweed::ADMIN.secret.to_owned(),
-            ..Credential::default()
-        };
-        let signer = RequestSigner::new("s3", "us-east-1");
-        signer
-            .sign_request(&reqsign_core::Context::new(), &mut parts, Some(&credential), None)
-            .await
-            .unwrap();
-        let patience = std::time::Duration::from_secs(60);
-        let http = Http::new(HttpOptions {
-            ca_file: None,
-            connect_timeout: patience,
-            timeout: patience,
-            plain: true,
-        });
-        let answer = http.send(http::Request::from_parts(parts, Bytes::from(body.to_owned()))).await.unwrap();
-        (answer.status.as_u16(), answer.text().await.unwrap())
-    })
-}
-
-#[test]
-fn locked_objects_stay_and_deleting_them_only_hides_them() {
-    let lock = [("x-amz-bucket-object-lock-enabled", "true")];
-    let (status, body) = admin("PUT", "/locked", &lock, "");
-    assert_eq!(status, 200, "{body}");
-    let room = Room::new();
-    let host = room.host();
-    let mut options = room.options();
-    options["bucket"] = "locked".into();
-    options["prefix"] = "p".into();
-    options["object_lock"] = json!({ "mode": "governance", "days": 2 });
-    let storage = storage(options, &host);
-    let cx = host.context();
-    for (key, bytes) in [("small", noise(1000)), ("large", noise(20 * 1024 * 1024))] {
-        let stored = finished(&storage, &host, key, &bytes).unwrap().publish().unwrap();
-        assert!(read(&storage, &host, key).unwrap() == bytes);
-        let version = stored.version.expect("a bucket with object lock has versions");
-        let (status, told) = admin("GET", &format!("/locked/p/{key}?retention"), &[], "");
-        assert!(status == 200 && told.contains("GOVERNANCE"), "{key}: {told}");
-        let (status, told) = admin("DELETE", &format!("/locked/p/{key}?versionId={version}"), &[], "");
-        assert_eq!(status, 403, "{key} isn't locked: {told}");
-        // What `prune` does: it goes well, and the version stays.
-        storage.delete(&cx, &[key.to_owned()]).unwrap().remove(0).unwrap();
-        assert_eq!(storage.stat(&cx, key).unwrap(), None);
-        let (status, _) = admin("GET", &format!("/locked/p/{key}?versionId={version}"), &[], "");
-        assert_eq!(status, 200, "{key}: the version is gone");
-    }
-    assert_eq!(storage.list(&cx, &ListOptions::default()).unwrap().entries, []);
-}
+use windlass_test_servers::{Asked, Double, Said, Seaweed};
 
 #[test]
 fn a_private_authority_is_named_and_no_other_is_trusted() {
@@ -96,4 +32,39 @@ fn a_private_authority_is_named_and_no_other_is_trusted() {
     let bytes = noise(20 * 1024 * 1024);
     finished(&storage, &host, "a", &bytes).unwrap().publish().unwrap();
     assert!(read(&storage, &host, "a").unwrap() == bytes);
+}
+
+/// What S3 says of a bucket that locks objects by default, where something is to be stored without a checksum.
+fn demanding(asked: &Asked) -> Said {
+    let demanded = "<Error><Code>InvalidRequest</Code><Message>Content-MD5 OR x-amz-checksum- HTTP header is required for \
+                    Put Object requests with Object Lock parameters</Message></Error>";
+    match asked.method.as_str() {
+        "PUT" if asked.header("content-md5") != BASE64.encode(Md5::digest(&asked.body)) => {
+            Said::status(400).body(demanded)
+        }
+        "PUT" => Said::status(200).header("etag", "\"1\""),
+        "POST" if asked.path.contains("uploads") => Said::status(200)
+            .body("<InitiateMultipartUploadResult><UploadId>7</UploadId></InitiateMultipartUploadResult>"),
+        _ => Said::status(200)
+            .body("<CompleteMultipartUploadResult><ETag>2</ETag></CompleteMultipartUploadResult>"),
+    }
+}
+
+/// Nothing tells beforehand that a bucket locks by default; the option `object_lock` isn't set.
+#[test]
+fn a_bucket_that_locks_by_default_gets_a_checksum_with_small_objects_and_with_parts_under_tls_too() {
+    let double = Double::start(demanding);
+    let door = Tls::before(double.endpoint().rsplit_once(':').unwrap().1.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    std::fs::write(&ca_file, &door.certificate).unwrap();
+    let room = Room::new();
+    let host = room.host();
+    let mut options = room.options_at(&door.endpoint());
+    options["ca_file"] = ca_file.to_str().unwrap().into();
+    let storage = storage(options, &host);
+    for length in [1000, 12 * 1024 * 1024] {
+        finished(&storage, &host, "a", &noise(length)).unwrap().publish().unwrap();
+    }
+    assert_eq!(double.asked().iter().filter(|asked| asked.method == "PUT").count(), 3);
 }

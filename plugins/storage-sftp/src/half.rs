@@ -53,11 +53,6 @@ impl Half {
         })
     }
 
-    /// Where it lies, before it is published.
-    pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
     async fn sent(&mut self) -> Result<()> {
         match self.writing.send(&self.connection.sftp).await {
             Ok(()) => Ok(()),

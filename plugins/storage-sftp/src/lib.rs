@@ -99,7 +99,7 @@ impl Storage for Sftp {
     }
 
     fn check(&self, cx: &Context) -> Result<StorageReport> {
-        check::check(&self.folder, cx)
+        check::check(self, &self.folder, cx)
     }
 
     fn by_hand(&self, key: &str) -> Option<String> {

@@ -262,3 +262,16 @@ fn a_server_that_forbids_to_write_or_to_remove_is_told_as_such() {
     assert_eq!(keys(&storage, ListOptions::default()), ["a/b"]);
     assert_eq!(storage.leftovers(&cx(), "a/c").unwrap().len(), 1);
 }
+
+/// The account of docs/storages/sftp.md that can't remove what it stored.
+#[test]
+fn a_check_by_who_may_not_remove_leaves_a_few_bytes_and_says_so() {
+    let server =
+        Sshd::start_with(&["ForceCommand internal-sftp -P remove,rmdir,posix-rename,setstat,fsetstat"]);
+    let storage = storage(&server);
+    let report = storage.check(&cx()).unwrap();
+    assert!(report.keeps_deleted, "{report:?}");
+    assert!(report.notes.iter().any(|note| note.contains("(64 bytes) stays")), "{report:?}");
+    let page = storage.list(&cx(), &ListOptions::default()).unwrap();
+    assert_eq!(page.entries.iter().map(|entry| entry.size_bytes).collect::<Vec<_>>(), [64]);
+}

@@ -69,4 +69,6 @@ fn a_check_says_what_the_server_can_not_do() {
     let report = common::made(options(&server)).check(&common::cx()).unwrap();
     assert!(report.notes.iter().any(|note| note.contains("fsync@openssh.com")), "{report:?}");
     assert!(report.notes.iter().any(|note| note.contains("An answer of the server takes")), "{report:?}");
+    let says = |what: &str| report.notes.iter().any(|note| note.contains(what));
+    assert!(says("1 MiB up in") && says("down in") && says("the clocks agree"), "{report:?}");
 }

@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a client asked.
 #[derive(Clone, Debug, Default)]
@@ -114,6 +115,13 @@ impl Said {
         self
     }
 
+    /// With `to` in place of `from` in its headers: a server before which something stands names itself in them.
+    #[must_use]
+    pub fn renamed(mut self, from: &str, to: &str) -> Self {
+        self.headers.iter_mut().for_each(|(_, value)| *value = value.replace(from, to));
+        self
+    }
+
     /// With a body that breaks off in the middle, however small; without one, no answer at all.
     #[must_use]
     pub fn broken(self) -> Self {
@@ -191,6 +199,9 @@ fn converse(
         if !has_length {
             head.push_str(&format!("content-length: {}\r\n", said.body.len()));
         }
+        if !said.headers.iter().any(|(name, _)| name == "date") {
+            head.push_str(&format!("date: {}\r\n", date()));
+        }
         for (name, value) in &said.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -207,6 +218,29 @@ fn converse(
         }
     }
     Ok(())
+}
+
+/// Now, as every service says it with each answer: `Sun, 22 Nov 2026 18:59:03 GMT`.
+fn date() -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (days, second) = (now / 86_400, now % 86_400);
+    // Years are counted from March, so that the day more comes last: four of them have 1461 days, until 2100.
+    let since_march_1968 = days + 671;
+    let (year, day) = ((since_march_1968 * 4 + 3) / 1461, ((since_march_1968 * 4 + 3) % 1461) / 4);
+    let month = (day * 5 + 2) / 153;
+    let (day, month) = (day - (month * 153 + 2) / 5 + 1, (month + 2) % 12);
+    let year = 1968 + year + u64::from(month < 2);
+    format!(
+        "{}, {day:02} {} {year} {:02}:{:02}:{:02} GMT",
+        DAYS[(days % 7) as usize],
+        MONTHS[month as usize],
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
 }
 
 /// The end of a connection in the middle of an answer: at once, or when the client has enough of waiting.

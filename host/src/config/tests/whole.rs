@@ -95,6 +95,7 @@ keep_last = -1
 [pipeline.b]
 storage = []
 retention = { keep_last = 0 }
+filters = ["zstd", "zstd", "zstd", "zstd", "zstd", "zstd", "zstd", "zstd", "zstd", "zstd", "zstd", "zstd", "zstd", "zstd", "zstd", "zstd", "zstd"]
 "#,
     );
     let wanted = [
@@ -121,6 +122,7 @@ retention = { keep_last = 0 }
         "windlass.toml:29: pipeline.b: the key `source` is missing",
         "windlass.toml:29: pipeline.b: the key `storage` is missing",
         "windlass.toml:31: pipeline.b.retention: no rule keeps anything",
+        "windlass.toml:32: pipeline.b.filters: 17 filters are more than the 16 that a stream may have",
     ];
     assert_eq!(found.len(), wanted.len(), "{found:#?}");
     for (found, wanted) in found.iter().zip(wanted) {

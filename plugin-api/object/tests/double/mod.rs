@@ -1,4 +1,5 @@
 //! A service in memory that counts what is under way, and fails or hangs as it is told.
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -34,6 +35,18 @@ pub struct State {
     pub asked: Vec<&'static str>,
     /// Pages of listings, in place of the real one.
     pub pages: Vec<Listed>,
+    /// How, and of how many bytes, each object was stored at once.
+    pub puts: Vec<(How, usize)>,
+    /// Nothing may be deleted, nor read, nor listed.
+    pub create_only: bool,
+    /// What is there may not be deleted.
+    pub locks: bool,
+    /// What is deleted stays as a version.
+    pub has_versions: bool,
+}
+
+fn refused<T>() -> Result<T> {
+    Err(Error::new(ErrorKind::Denied, "no"))
 }
 
 #[derive(Clone)]
@@ -94,8 +107,9 @@ impl Service for Double {
         "double:".to_owned()
     }
 
-    async fn put(&self, key: &str, _: &How, bytes: Bytes) -> Result<Stored> {
+    async fn put(&self, key: &str, how: &How, bytes: Bytes) -> Result<Stored> {
         self.state().asked.push("put");
+        self.state().puts.push((how.clone(), bytes.len()));
         if self.state().is_busy {
             return Err(unavailable("busy"));
         }
@@ -169,6 +183,9 @@ impl Service for Double {
         into: &mut Received,
     ) -> Result<()> {
         let state = self.state();
+        if state.create_only {
+            return refused();
+        }
         let object = state.objects.get(key).ok_or_else(|| Error::new(ErrorKind::NotFound, "no"))?;
         let start = (from as usize).min(object.len());
         let end = (from.saturating_add(length) as usize).min(object.len());
@@ -181,17 +198,31 @@ impl Service for Double {
         Ok(None)
     }
 
-    async fn list(&self, _: &Listing<'_>) -> Result<Listed> {
-        Ok(self.state().pages.remove(0))
+    async fn list(&self, what: &Listing<'_>) -> Result<Listed> {
+        let mut state = self.state();
+        if state.create_only {
+            return refused();
+        }
+        if !state.pages.is_empty() {
+            return Ok(state.pages.remove(0));
+        }
+        let keys = state.objects.keys().filter(|key| key.starts_with(what.prefix));
+        let entries = keys.map(|key| Object { key: key.clone(), ..Object::default() }).collect();
+        Ok(Listed { entries, ..Listed::default() })
     }
 
     async fn delete(&self, keys: &[String]) -> Result<Vec<Result<()>>> {
         assert!(keys.len() <= self.limits.delete_batch);
-        self.state().asked.push("delete");
-        Ok(keys
-            .iter()
-            .map(|key| if key == "locked" { Err(Error::new(ErrorKind::Denied, "no")) } else { Ok(()) })
-            .collect())
+        let mut state = self.state();
+        state.asked.push("delete");
+        let mut delete = |key: &String| {
+            if key == "locked" || state.create_only || state.locks && state.objects.contains_key(key) {
+                return refused();
+            }
+            state.objects.remove(key);
+            Ok(())
+        };
+        Ok(keys.iter().map(&mut delete).collect())
     }
 
     async fn unfinished(&self, _: &str) -> Result<Vec<Leftover>> {
@@ -201,5 +232,9 @@ impl Service for Double {
             ..Leftover::default()
         };
         Ok(self.state().halves.iter().map(left).collect())
+    }
+
+    fn keeps_deleted(&self) -> bool {
+        self.state().has_versions
     }
 }

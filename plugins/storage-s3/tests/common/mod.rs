@@ -2,7 +2,9 @@
 //! with volumes of its own, and 20 of them would fill it.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod admin;
 pub mod proxy;
+pub mod tls;
 
 use std::io::{Read, Write};
 use std::sync::OnceLock;

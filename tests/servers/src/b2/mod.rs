@@ -171,6 +171,11 @@ impl B2State {
         self.visible(name).map(|version| (version.locked_until, version.lock_mode.clone()))
     }
 
+    /// How many versions of files there are, whatever they are called.
+    pub fn files(&self) -> usize {
+        self.versions.iter().filter(|version| version.action != "start").count()
+    }
+
     /// Large files that are begun.
     pub fn unfinished(&self) -> usize {
         self.versions.iter().filter(|version| version.action == "start").count()
@@ -195,7 +200,8 @@ impl B2State {
         Some(newest).filter(|version| version.action == "upload")
     }
 
-    fn stored_bytes(&self) -> usize {
+    /// How many bytes are stored, of all versions.
+    pub fn stored_bytes(&self) -> usize {
         let of = |version: &Version| {
             version.bytes.len() + version.parts.values().map(|(bytes, _)| bytes.len()).sum::<usize>()
         };
