@@ -158,8 +158,11 @@ fn sample() -> Vec<u8> {
     (0..SAMPLE_BYTES).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 
+/// What an encoder wants recorded.
+type Params = Map<String, Value>;
+
 /// What the encoders make of a sample, and what each wants recorded. What they can't do fails here as in a backup.
-pub(super) fn encoded(filters: &[Stacked], run: &Run) -> Outcome<(Vec<u8>, Vec<Map<String, Value>>)> {
+pub(super) fn encoded(filters: &[Stacked], run: &Run) -> Outcome<(Vec<u8>, Vec<Params>)> {
     let (kept, slate, faults) = (Kept::default(), Slate::default(), Faults::new(&run.cancel));
     let encode = || -> Result<()> {
         let last: Box<dyn Sink> = Box::new(kept.clone());
