@@ -116,3 +116,26 @@ fn a_pipe_that_gives_no_identity_does_not_keep_a_run_from_being_ended() {
     Ran::of(child.wait_with_output().unwrap()).expect(130).says("SIGINT");
     drop(held);
 }
+
+#[test]
+fn check_tries_the_keys_that_are_here_whatever_is_missing_of_the_others() {
+    let sandbox = Sandbox::new();
+    database(&sandbox.path("shop.db"), "wal", 5);
+    let (_, public) = key(&sandbox, "age.key");
+    Gpg::new().key_of("future-default", &sandbox.path(""), "gpg", "");
+    sandbox.write("broken", "nonsense\n");
+    for (name, filter, good) in [
+        ("age", to(&public), "age.key"),
+        ("openpgp", "{ plugin = \"openpgp\", recipient_files = [\"gpg.pub\"] }".to_owned(), "gpg.sec"),
+    ] {
+        for (files, exit, told) in [
+            ("\"gone\", \"gone/too\"", 0, "no identity here"),
+            (&*format!("\"gone\", \"{good}\""), 0, "a sample came back"),
+            ("\"gone\", \"broken\"", 2, "broken"),
+        ] {
+            let decode = format!("[decode.{name}]\nidentity_files = [{files}]\n");
+            sandbox.config(&format!("{}{decode}", pipeline("shop", &filter)));
+            sandbox.run(&["check"]).expect(exit).prints(told);
+        }
+    }
+}
