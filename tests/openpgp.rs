@@ -7,7 +7,7 @@ use std::process::Command;
 
 use common::by_hand::{commands, sh_with, taken};
 use common::gpg::Gpg;
-use common::{Sandbox, binary, database, rows};
+use common::{Ran, Sandbox, binary, database, rows};
 use serde_json::Value;
 
 /// The config of a machine that makes backups, and what follows it.
@@ -119,6 +119,9 @@ fn keys_that_make_no_sense_are_told_before_anything_is_stored() {
         b"",
     );
     sandbox.write("ring.gpg", gpg.run(&["--export"], b""));
+    let curve = gpg.key_of("secp256k1", &sandbox.path(""), "curve", "");
+    gpg.run(&["--passphrase", "", "--quick-add-key", &curve, "secp256k1", "encr", "never"], b"");
+    sandbox.write("curve.pub", gpg.run(&["--armor", "--export", "curve@example.org"], b""));
     for (options, told) in [
         ("recipients = [\"nonsense\"]", "recipient 1 is neither a key nor the name of one"),
         ("recipients = [\"old@example.org\"], keyring = [\"ring.gpg\"]", "expired"),
@@ -126,9 +129,12 @@ fn keys_that_make_no_sense_are_told_before_anything_is_stored() {
         ("recipient_files = [\"key.sec\"]", "is a private key"),
         ("recipient_files = [\"gone.pub\"]", "gone.pub"),
         ("recipient_file = [\"key.pub\"]", "recipient_files"),
+        ("recipient_files = [\"key.pub\"], sign_with = \"nonsense\"", "`sign_with` holds no OpenPGP key"),
+        ("recipient_files = [\"curve.pub\"]", "a key of a kind that isn't supported: secp256k1"),
     ] {
         config(&sandbox, &format!("{{ plugin = \"openpgp\", {options} }}"), "");
-        sandbox.run(&["backup"]).expect(2).says(told);
+        let ran = sandbox.run(&["backup"]).expect(2).says(told);
+        assert!(ran.stderr.lines().count() <= 3, "the library tells nothing beside: {}", ran.stderr);
         assert_eq!(sandbox.files("store"), Vec::<String>::new(), "{options}");
     }
     // A key that isn't one: a machine that restores should know before it needs it.
@@ -245,4 +251,100 @@ fn a_passphrase_is_asked_for_once_on_a_terminal_and_only_where_nothing_else_open
     // Nobody to ask: an error, and no waiting.
     let arguments = ["restore", "shop", "--to", "sqlite:new.db", "--identity", "locked.sec"];
     sandbox.run(&arguments).expect(1).says("needs a passphrase");
+}
+
+#[test]
+fn private_keys_come_from_the_environment_from_a_program_and_from_a_file() {
+    let (sandbox, gpg, _) = backed_up(TO_KEY);
+    gpg.key_of("future-default", &sandbox.path(""), "wrong", "");
+    let secret = fs::read_to_string(sandbox.path("key.sec")).unwrap();
+    let restore = ["-vv", "restore", "shop", "--to", "sqlite:new.db"];
+    for identity in
+        ["{ env = \"OPENPGP_SECRET\" }", "{ command = [\"cat\", \"key.sec\"] }", "{ file = \"key.sec\" }"]
+    {
+        let more = format!("[decode.openpgp]\nidentities = [{{ file = \"wrong.sec\" }}, {identity}]\n");
+        config(&sandbox, TO_KEY, &more);
+        let ran =
+            Ran::of(sandbox.command(&restore).env("OPENPGP_SECRET", &secret).output().unwrap()).expect(0);
+        let told = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(
+            secret.lines().skip(2).all(|line| line.len() < 16 || !told.contains(line)),
+            "{identity}: {told}"
+        );
+        is_restored(&sandbox, "new.db");
+    }
+    config(&sandbox, TO_KEY, "[decode.openpgp]\nidentities = [{ env = \"OPENPGP_SECRET\" }]\n");
+    sandbox.run(&restore).expect(2).says("OPENPGP_SECRET");
+    assert!(!sandbox.path("new.db").exists());
+}
+
+#[test]
+fn a_stream_to_a_key_of_a_kind_that_is_not_supported_is_not_called_damaged() {
+    let (sandbox, gpg) = (Sandbox::new(), Gpg::new());
+    database(&sandbox.path("shop.db"), "delete", 5);
+    let fingerprint = gpg.key_of("brainpoolP256r1", &sandbox.path(""), "key", "");
+    let subkey = ["--passphrase", "", "--quick-add-key", &fingerprint, "brainpoolP256r1", "encr", "never"];
+    gpg.run(&subkey, b"");
+    sandbox.write("key.sec", gpg.run(&["--passphrase", "", "--export-secret-keys"], b""));
+    sandbox.write("old.gpg", gpg.run(&["-e", "-r", "key@example.org"], b"a database"));
+    let restore = ["restore", "--input", "old.gpg", "--to", "sqlite:new.db", "--identity", "key.sec"];
+    sandbox.run(&restore).expect(1).says("supported: brainpoolP256r1").says("`gpg -d`");
+    assert!(!sandbox.path("new.db").exists());
+}
+
+/// Every 16 bytes of the secret numbers in what `gpg --export-secret-keys` wrote of an unlocked key, as hexadecimal digits:
+/// they are the end of each packet of a private key, behind the public part and an octet that says they aren't locked.
+fn secret_windows(export: &[u8]) -> Vec<String> {
+    let (mut rest, mut windows) = (export, Vec::new());
+    while let [first, length @ ..] = rest {
+        let (tag, octets) = ((first >> 2) & 15, 1 << (first & 3));
+        let count = length[..octets].iter().fold(0, |count, octet| count << 8 | usize::from(*octet));
+        let (body, behind) = length[octets..].split_at(count);
+        // Private keys and subkeys of RSA: version, time and algorithm, and two public numbers.
+        if matches!(tag, 5 | 7) {
+            assert_eq!((body[0], body[5]), (4, 1), "an RSA key of version 4");
+            let bytes = |at: usize| (usize::from(body[at]) << 8 | usize::from(body[at + 1])).div_ceil(8) + 2;
+            let public = 6 + bytes(6) + bytes(6 + bytes(6));
+            windows.extend(body[public..].windows(16).map(hex));
+        }
+        rest = behind;
+    }
+    assert!(windows.len() > 1000, "{}", windows.len());
+    windows
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn no_log_holds_a_part_of_a_private_key_however_much_is_told() {
+    for passphrase in ["", "open sesame"] {
+        let (sandbox, gpg) = (Sandbox::new(), Gpg::new());
+        database(&sandbox.path("shop.db"), "wal", 5);
+        let locked = ["--passphrase", passphrase];
+        let fingerprint = gpg.key_of("rsa2048", &sandbox.path(""), "key", passphrase);
+        gpg.run(&[&locked[..], &["--quick-add-key", &fingerprint, "rsa2048", "encr", "never"]].concat(), b"");
+        let secret = gpg.run(&[&locked[..], &["--export-secret-keys"]].concat(), b"");
+        sandbox.write("key.pub", gpg.run(&["--export"], b""));
+        sandbox.write("key.asc", gpg.run(&[&locked[..], &["--armor", "--export-secret-keys"]].concat(), b""));
+        let unlock = if passphrase.is_empty() { "" } else { ", sign_passphrase = \"open sesame\"" };
+        config(
+            &sandbox,
+            &format!(
+                "{{ plugin = \"openpgp\", recipient_files = [\"key.pub\"], sign_with = {{ file = \"key.asc\" }}{unlock} }}"
+            ),
+            "[decode.openpgp]\nidentity_files = [\"key.asc\"]\npassphrases = [\"open sesame\"]\n",
+        );
+        let windows = secret_windows(&secret);
+        let restore = ["restore", "shop", "--to", "sqlite:new.db", "--mode", "replace", "--yes"];
+        for (level, arguments) in
+            [("-vv", &["backup"][..]), ("-vvv", &["backup"]), ("-vv", &restore), ("-vvv", &restore)]
+        {
+            let ran = sandbox.run(&[&[level], arguments].concat()).expect(0);
+            let told = format!("{}{}", ran.stdout, ran.stderr).to_lowercase();
+            let found = windows.iter().find(|window| told.contains(*window));
+            assert_eq!(found, None, "{level} {arguments:?} with the passphrase {passphrase:?}");
+        }
+    }
 }

@@ -8,7 +8,8 @@ use windlass_plugin_api::ffi::logging::LogLines;
 use super::args::Global;
 use crate::config::Secrets;
 
-/// Starts logging: warnings, or more with `-v`. `WINDLASS_LOG` filters by target (`windlass_host=trace`).
+/// Starts logging: warnings, or more with `-v`, but of libraries never more than warnings: what they tell on their way isn't
+/// for users, and may hold secrets. `WINDLASS_LOG` filters by target (`windlass_host=trace`).
 pub fn install(global: &Global, secrets: &Arc<Secrets>) {
     let default = match (global.quiet, global.verbose) {
         (true, _) => "error",
@@ -20,12 +21,20 @@ pub fn install(global: &Global, secrets: &Arc<Secrets>) {
     let filter = std::env::var("WINDLASS_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
     let secrets = secrets.clone();
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|| EnvFilter::new(default)))
+        .with_env_filter(filter.unwrap_or_else(|| EnvFilter::new(own(default))))
         .with_writer(move || Redacting { secrets: secrets.clone() })
         .with_target(global.verbose > 1)
         .with_ansi(false);
     // Only the first counts; a second `main` in one process is a test's.
     let _ = subscriber.try_init();
+}
+
+/// Everything of the house and of plugins at that level: see [`PluginLog`] for their target.
+fn own(level: &str) -> String {
+    match level {
+        "error" => level.to_owned(),
+        _ => format!("warn,windlass={level},plugin={level}"),
+    }
 }
 
 /// The level for plugins: as [`windlass_plugin_api::ffi::logging`] counts.

@@ -60,16 +60,17 @@ impl RootModule for PluginRootRef {
     const VERSION_STRINGS: VersionStrings = abi_stable::package_version_strings!();
 }
 
-extern "C" fn attach(log: LogBox, max_level: u8) {
-    let _ = guard("attach", || Ok(logging::attach(log, max_level)));
+extern "C" fn attach<P>(log: LogBox, max_level: u8) {
+    let _ = guard("attach", || Ok(logging::attach(log, max_level, logging::crate_of::<P>())));
 }
 
 extern "C" fn absent<T>(_: RStr<'_>, _: ContextBox) -> AbiResult<T> {
     AbiResult::RErr(Error::new(ErrorKind::Unsupported, "the plugin is of another kind").into())
 }
 
+/// A plugin of no kind and of no crate.
 const NOTHING: PluginRoot = PluginRoot {
-    attach,
+    attach: attach::<()>,
     source: absent::<SourceBox>,
     filter: absent::<FilterBox>,
     storage: absent::<StorageBox>,
@@ -102,7 +103,7 @@ macro_rules! kind {
         pub const fn $header<P: Plugin + $author + 'static>() -> LibHeader {
             extern "C" fn load<P: Plugin + $author + 'static>() -> RootModuleResult {
                 fn root<P: Plugin + $author + 'static>() -> PluginRootRef {
-                    PluginRoot { $kind: $make::<P>, ..NOTHING }.leak_into_prefix()
+                    PluginRoot { attach: attach::<P>, $kind: $make::<P>, ..NOTHING }.leak_into_prefix()
                 }
                 __call_root_module_loader(root::<P>)
             }

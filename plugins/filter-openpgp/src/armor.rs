@@ -1,4 +1,6 @@
 //! The armor: the same bytes as text, for what takes no binary data. Written with a checksum, as old programs want it.
+//!
+//! Some text may stand before and behind what is read, as in a mail. What was cut off is not taken for whole.
 
 use std::io::{self, BufRead, Read, Write};
 
@@ -10,7 +12,7 @@ use windlass_plugin_api::{Error, Result, Sink};
 use crate::packets::truncated;
 
 /// How an armored message begins.
-pub const BEGIN: &[u8] = b"-----BEGIN PGP MESSAGE-----";
+const BEGIN: &[u8] = b"-----BEGIN PGP MESSAGE-----";
 const END: &[u8] = b"-----END PGP MESSAGE-----";
 static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_24_OPENPGP);
 /// What a line holds.
@@ -22,6 +24,10 @@ const TEXT_BYTES: usize = 64 * 1024;
 /// No program writes lines as long.
 const LONGEST_LINE: u64 = 4096;
 const MOST_HEADERS: usize = 64;
+/// As much text may precede the message, and as much may follow.
+const MOST_TEXT: u64 = 64 * 1024;
+/// What follows must not begin like this.
+const ANOTHER: &[u8] = b"-----BEGIN PGP ";
 
 /// The sink behind, with or without the armor.
 pub enum Out {
@@ -102,9 +108,11 @@ impl Write for Out {
     }
 }
 
-/// Text being read. Its end is told only behind the last mark, when nothing follows.
+/// Text being read. Its end is told only behind the last mark, when no other message follows.
 pub struct Dearmored<R> {
     input: R,
+    /// It ends as [`Out`] ends it, not as some programs and people do.
+    is_ours: bool,
     crc: Option<Digest<'static, u32, Table<16>>>,
     line: Vec<u8>,
     /// Letters that aren't decoded yet.
@@ -116,30 +124,46 @@ pub struct Dearmored<R> {
 
 impl<R: BufRead> Dearmored<R> {
     /// Reads the mark and the headers.
-    pub fn new(input: R) -> Result<Self> {
+    pub fn new(input: R, is_ours: bool) -> Result<Self> {
         let crc = Some(CRC.digest());
-        let mut new = Self { input, crc, line: Vec::new(), text: Vec::new(), plain: Vec::new(), taken: 0 };
-        new.next_line()?;
-        if new.line != BEGIN {
-            return Err(damaged("doesn't begin as it should"));
-        }
+        let mut new =
+            Self { input, is_ours, crc, line: Vec::new(), text: Vec::new(), plain: Vec::new(), taken: 0 };
+        new.find_begin()?;
         for _ in 0..MOST_HEADERS {
             new.next_line()?;
             if new.line.is_empty() {
                 return Ok(new);
             }
-            if !new.line.windows(2).any(|window| window == b": ") {
+            if !new.line.ends_with(b":") && !new.line.windows(2).any(|window| window == b": ") {
                 return Err(damaged("has a header that isn't one"));
             }
         }
         Err(damaged("has too many headers"))
     }
 
-    /// The next line, without its end, which must be there.
+    /// Passes over what precedes the message, and its first mark.
+    fn find_begin(&mut self) -> Result<()> {
+        let mut left = MOST_TEXT;
+        while left > 0 {
+            self.line.clear();
+            let count = self.input.by_ref().take(left).read_until(b'\n', &mut self.line)?;
+            left -= count as u64;
+            match self.line.last() {
+                Some(b'\n') if self.line.trim_ascii_end() == BEGIN => return Ok(()),
+                Some(b'\n') => {}
+                // A beginning of the mark is what is left of a message.
+                _ if BEGIN.starts_with(&self.line) => return Err(truncated()),
+                _ => break,
+            }
+        }
+        Err(Error::damaged("there are bytes that belong to no OpenPGP packet"))
+    }
+
+    /// The next line, without its end, which must be there, except behind the last mark of others.
     fn next_line(&mut self) -> Result<()> {
         self.line.clear();
         self.input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut self.line)?;
-        if self.line.last() != Some(&b'\n') {
+        if self.line.last() != Some(&b'\n') && (self.is_ours || self.line != END) {
             let is_long = self.line.len() as u64 == LONGEST_LINE;
             return Err(if is_long { damaged("has a line that is too long") } else { truncated() });
         }
@@ -172,7 +196,7 @@ impl<R: BufRead> Dearmored<R> {
         Ok(())
     }
 
-    /// What follows the letters: a checksum if the line that was read is one, the last mark, and nothing.
+    /// What follows the letters: a checksum if the line that was read is one, the last mark, and no other message.
     fn end(&mut self) -> Result<()> {
         self.decode(self.text.len())?;
         let crc = self.crc.take().map_or(0_u32, |crc| crc.finalize());
@@ -186,11 +210,12 @@ impl<R: BufRead> Dearmored<R> {
         if self.line != END {
             return Err(damaged("doesn't end as it should"));
         }
-        let mut byte = [0];
-        while self.input.read(&mut byte)? > 0 {
-            if !byte[0].is_ascii_whitespace() {
-                return Err(damaged("is followed by something else"));
-            }
+        let mut rest = Vec::new();
+        self.input.by_ref().take(MOST_TEXT + 1).read_to_end(&mut rest)?;
+        let has_text = !rest.trim_ascii().is_empty();
+        let has_another = rest.windows(ANOTHER.len()).any(|window| window == ANOTHER);
+        if rest.len() as u64 > MOST_TEXT || has_another || (self.is_ours && has_text) {
+            return Err(damaged("is followed by something else"));
         }
         Ok(())
     }

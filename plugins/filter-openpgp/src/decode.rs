@@ -13,7 +13,7 @@ use pgp::packet::{PacketHeader, PublicKeyEncryptedSessionKey, SymKeyEncryptedSes
 use pgp::types::{Seipdv1ReadMode, Tag};
 use windlass_plugin_api::{Error, ErrorKind, Reader, Result};
 
-use crate::armor::{BEGIN, Dearmored};
+use crate::armor::Dearmored;
 use crate::keyring::{Head, Keyring};
 use crate::message;
 use crate::packets::{Body, Packets, tag, truncated};
@@ -27,11 +27,20 @@ const PREFIX_BYTES: usize = 18;
 
 type Input = Box<dyn BufRead + Send>;
 
-/// Reads what precedes the message in `input`, lets `keys` open it, and returns a reader of what it holds.
-pub fn decoder(keys: &Keyring<'_>, signers: Option<Vec<SignedPublicKey>>, input: Reader) -> Result<Reader> {
+/// Reads what precedes the message in `input`, lets `keys` open it, and returns a reader of what it holds. If the message
+/// `is_ours`, nothing but it may be there.
+pub fn decoder(
+    keys: &Keyring<'_>,
+    signers: Option<Vec<SignedPublicKey>>,
+    is_ours: bool,
+    input: Reader,
+) -> Result<Reader> {
     let mut input = BufReader::with_capacity(INPUT_BYTES, Stored(input));
+    // The first bit of every packet is set, and of no letter.
     let input: Input = match *input.fill_buf()?.first().ok_or_else(truncated)? {
-        first if first == BEGIN[0] => Box::new(BufReader::with_capacity(INPUT_BYTES, Dearmored::new(input)?)),
+        first if first & 0x80 == 0 => {
+            Box::new(BufReader::with_capacity(INPUT_BYTES, Dearmored::new(input, is_ours)?))
+        }
         _ => Box::new(input),
     };
     let mut packets = Packets::new(input);

@@ -10,6 +10,7 @@ use pgp::types::{
 use windlass_plugin_api::{Error, ErrorKind, Result};
 
 use crate::certs::{self, Found};
+use crate::kinds;
 use crate::recipients::short;
 
 /// A part of a private key.
@@ -31,20 +32,28 @@ pub enum Answer {
 pub fn parse(bytes: &[u8], place: &str) -> Result<Vec<SignedSecretKey>> {
     let refuse = |why: &str| Error::new(ErrorKind::Config, format!("{place} {why}"));
     let mut keys = Vec::new();
-    let mut has_public = false;
+    let (mut has_public, mut unknown) = (false, None);
     for found in certs::parse(bytes, place)? {
         match found {
             Found::Secret(key) => keys.push(*key),
             Found::Public(_) => has_public = true,
-            Found::Unknown => {}
+            Found::Unknown(kind) => unknown = unknown.or(Some(kind)),
         }
     }
     match keys.len() {
         0 if has_public => Err(refuse("holds a public key and no private one")
             .hint("`gpg --armor --export-secret-keys NAME` writes the private one.")),
-        0 => Err(refuse("holds no private key of a known kind")),
+        0 => {
+            let error = certs::unreadable(place, unknown.as_ref().and_then(Option::as_ref));
+            Err(if unknown.flatten().is_some() { unsupported(error) } else { error })
+        }
         _ => Ok(keys),
     }
+}
+
+/// The key is sound, and of a kind that doesn't decrypt here.
+pub fn unsupported(error: Error) -> Error {
+    Error { kind: ErrorKind::Unsupported, hint: None, ..error }.hint("Import the key into `gpg`, decrypt the stored files with `gpg -d`, and restore the result with `windlass restore --input FILE`.")
 }
 
 /// Whether the private part is here: GnuPG writes keys whose main part was left out, or lives on a card.
@@ -82,6 +91,14 @@ impl Part<'_> {
         match self {
             Self::Primary(key) => key.algorithm().can_encrypt(),
             Self::Subkey(key) => key.algorithm().can_encrypt(),
+        }
+    }
+
+    /// Its kind, if it is one that can't be decrypted with.
+    pub fn unsupported(&self) -> Option<String> {
+        match self {
+            Self::Primary(key) => kinds::unsupported(*key),
+            Self::Subkey(key) => kinds::unsupported(*key),
         }
     }
 

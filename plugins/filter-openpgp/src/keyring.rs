@@ -8,7 +8,7 @@ use pgp::packet::{PublicKeyEncryptedSessionKey, SymKeyEncryptedSessionKey};
 use pgp::types::{Password, StringToKey};
 use windlass_plugin_api::{Context, Error, ErrorKind, Result, Secret};
 
-use crate::identities::{Answer, Part, fingerprint, parts};
+use crate::identities::{Answer, Part, fingerprint, parts, unsupported};
 
 /// More memory than this, in KiB as a power of two, isn't spent on a passphrase: 1 GiB.
 const MOST_MEMORY: u8 = 20;
@@ -66,8 +66,15 @@ impl<'a> Keyring<'a> {
         Err(if is_damaged { damaged_head() } else { self.nobody(head) })
     }
 
-    /// Each part of a key with each packet that may be for it.
+    /// Each part of a key with each packet that may be for it, as far as its kind can decrypt.
     fn pairs<'b>(
+        &'b self,
+        head: &'b Head,
+    ) -> impl Iterator<Item = (Part<'b>, &'b PublicKeyEncryptedSessionKey)> {
+        self.all_pairs(head).filter(|(part, _)| part.unsupported().is_none())
+    }
+
+    fn all_pairs<'b>(
         &'b self,
         head: &'b Head,
     ) -> impl Iterator<Item = (Part<'b>, &'b PublicKeyEncryptedSessionKey)> {
@@ -102,8 +109,13 @@ impl<'a> Keyring<'a> {
         Ok(None)
     }
 
-    /// No key fits. If one should, what precedes the message is damaged.
+    /// No key fits. If one should, its kind can't decrypt here, or what precedes the message is damaged.
     fn nobody(&self, head: &Head) -> Error {
+        let mut named = self.all_pairs(head).filter(|(_, packet)| names_a_key(packet));
+        if let Some(kind) = named.find_map(|(part, _)| part.unsupported()) {
+            let what = format!("an identity opens the stream, and is of a kind that isn't supported: {kind}");
+            return unsupported(Error::new(ErrorKind::Unsupported, what));
+        }
         let unlocked = self.keys.iter().filter(|key| parts(key).any(|part| !part.is_locked()));
         if unlocked.map(fingerprint).any(|fingerprint| self.recorded.contains(&fingerprint)) {
             return damaged_head();

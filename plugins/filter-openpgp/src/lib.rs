@@ -13,6 +13,7 @@ mod encode;
 mod frame;
 mod identities;
 mod keyring;
+mod kinds;
 mod message;
 mod packets;
 mod recipients;
@@ -27,7 +28,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use windlass_plugin_api::{
-    Context, Error, ErrorKind, Filter, Plugin, Reader, Result, Secret, Sink, export_plugin,
+    Context, Error, ErrorKind, Filter, Plugin, Reader, Result, Secret, Sink, export_plugin, silence,
 };
 
 use encode::To;
@@ -102,6 +103,8 @@ impl Plugin for OpenPgp {
 
     /// Keys that can't be encrypted to are told here, before a source has begun.
     fn new(options: Options, _: &Context) -> Result<Self> {
+        // The library writes private keys to its log, and long traces of its calls for keys that it doesn't know.
+        silence("pgp");
         let has_recipients = !options.recipients.is_empty() || !options.recipient_files.is_empty();
         let refuse = |what: &str| Err(Error::new(ErrorKind::Config, what));
         if has_recipients && options.passphrase.is_some() {
@@ -117,6 +120,7 @@ impl Plugin for OpenPgp {
             texts: &options.recipients,
             files: &options.recipient_files,
             keyring: &options.keyring,
+            skips_unreadable: false,
         })?;
         Ok(Self { options, recipients })
     }
@@ -170,6 +174,7 @@ impl OpenPgp {
             texts: &self.options.signers,
             files: &self.options.signer_files,
             keyring: &self.options.keyring,
+            skips_unreadable: true,
         };
         if places.texts.is_empty() && places.files.is_empty() {
             return Ok(None);
@@ -188,7 +193,7 @@ impl Filter for OpenPgp {
         let recorded = recorded.filter_map(|text| text.as_str().map(str::to_owned)).collect();
         let passphrases = self.options.passphrase.iter().chain(&self.options.passphrases).collect();
         let keys = Keyring::new(cx, self.keys(cx), passphrases, recorded);
-        decode::decoder(&keys, self.signers()?, input)
+        decode::decoder(&keys, self.signers()?, !params.is_empty(), input)
     }
 
     fn by_hand(&self) -> Option<String> {

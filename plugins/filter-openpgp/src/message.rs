@@ -51,12 +51,13 @@ pub fn open(input: Input, signers: Option<Vec<SignedPublicKey>>) -> Result<Reade
     if signers.is_some() && checks.is_empty() {
         return Err(verify::unsigned());
     }
-    // How the bytes are to be taken, a name, a date: no matter here.
     let mut about = [0; 2];
     packets.exact(&mut about)?;
-    let mut about = vec![0; usize::from(about[1]) + 4];
-    packets.exact(&mut about)?;
-    Ok(Box::new(Plain { packets, checks, signers, has_ended: false }))
+    let [kind, name_length] = about;
+    // The name and a date: no matter here.
+    packets.exact(&mut vec![0; usize::from(name_length) + 4])?;
+    let is_text = matches!(kind, b't' | b'u');
+    Ok(Box::new(Plain { packets, checks, signers, is_text, has_ended: false }))
 }
 
 /// Passes over a body, whatever its size.
@@ -116,6 +117,8 @@ struct Plain {
     packets: Packets<Input>,
     checks: Vec<Check>,
     signers: Option<Vec<SignedPublicKey>>,
+    /// Lines end with two characters, which are one here.
+    is_text: bool,
     has_ended: bool,
 }
 
@@ -149,12 +152,30 @@ impl Read for Plain {
         if buffer.is_empty() || self.has_ended {
             return Ok(0);
         }
-        let count = self.packets.body(buffer)?;
-        self.checks.iter_mut().for_each(|check| check.add(&buffer[..count]));
-        if count == 0 {
-            self.end()?;
-            self.has_ended = true;
+        loop {
+            let count = self.packets.body(buffer)?;
+            self.checks.iter_mut().for_each(|check| check.add(&buffer[..count]));
+            if count == 0 {
+                self.end()?;
+                self.has_ended = true;
+                return Ok(0);
+            }
+            let left = if self.is_text { without_returns(&mut buffer[..count]) } else { count };
+            if left > 0 {
+                return Ok(left);
+            }
         }
-        Ok(count)
     }
+}
+
+/// Takes every carriage return out, as `gpg -d` does with a text, and says how many bytes are left.
+fn without_returns(bytes: &mut [u8]) -> usize {
+    let mut left = 0;
+    for at in 0..bytes.len() {
+        if bytes[at] != b'\r' {
+            bytes[left] = bytes[at];
+            left += 1;
+        }
+    }
+    left
 }

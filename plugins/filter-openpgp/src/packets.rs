@@ -15,10 +15,12 @@ pub mod tag {
     pub const ONE_PASS: u8 = 4;
     pub const SECRET_KEY: u8 = 5;
     pub const PUBLIC_KEY: u8 = 6;
+    pub const SECRET_SUBKEY: u8 = 7;
     pub const COMPRESSED: u8 = 8;
     pub const UNPROTECTED: u8 = 9;
     pub const MARKER: u8 = 10;
     pub const LITERAL: u8 = 11;
+    pub const PUBLIC_SUBKEY: u8 = 14;
     pub const PROTECTED: u8 = 18;
     pub const GNUPG_AEAD: u8 = 20;
     pub const PADDING: u8 = 21;

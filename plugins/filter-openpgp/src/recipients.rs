@@ -10,7 +10,8 @@ use pgp::composed::SignedPublicKey;
 use pgp::types::{Fingerprint, KeyDetails, Timestamp};
 use windlass_plugin_api::{Error, ErrorKind, Result};
 
-use crate::certs;
+use crate::certs::{self, Found};
+use crate::kinds;
 use crate::validity::{Chosen, Standing, Survey, Use};
 
 /// The fingerprint of a stream that a passphrase opens.
@@ -41,15 +42,31 @@ impl Recipient {
         let survey = Survey::new(&key, Timestamp::now());
         let fingerprint = short(&key.fingerprint());
         let refuse = |why: &str| Err(refuse(&format!("{place} (`{fingerprint}`)"), why));
+        // Of such a key not even the signatures can be proved.
+        if let Some(kind) = kinds::unsupported(&key.primary_key) {
+            return Err(unsupported(place, &fingerprint, &kind));
+        }
+        let kind_of = |part| match part {
+            Chosen::Primary => kinds::unsupported(&key.primary_key),
+            Chosen::Subkey(number) => kinds::unsupported(&key.public_subkeys[number].key),
+        };
         let part = match survey.standing {
-            Standing::Good => survey.choose(Use::Encrypt, |_| true),
+            Standing::Good => survey.choose(Use::Encrypt, |part| kind_of(part).is_none()),
             standing => return refuse(&told("", standing)),
         };
         let reads_chunks = survey.reads_chunks();
         match part {
             Ok(part) => Ok(Self { part, reads_chunks, fingerprint, key }),
-            Err(Some(standing)) => refuse(&told("its key for encryption ", standing)),
-            Err(None) => refuse("can't be encrypted to: none of its keys is for encryption"),
+            Err(failed) => {
+                // Perhaps there is one that holds.
+                if let Some(kind) = survey.choose(Use::Encrypt, |_| true).ok().and_then(kind_of) {
+                    return Err(unsupported(place, &fingerprint, &kind));
+                }
+                match failed {
+                    Some(standing) => refuse(&told("its key for encryption ", standing)),
+                    None => refuse("can't be encrypted to: none of its keys is for encryption"),
+                }
+            }
         }
     }
 
@@ -59,6 +76,11 @@ impl Recipient {
             Chosen::Subkey(number) => Part::Subkey(&self.key.public_subkeys[number].key),
         }
     }
+}
+
+fn unsupported(place: &str, fingerprint: &str, kind: &str) -> Error {
+    let message = format!("{place} (`{fingerprint}`) is a key of a kind that isn't supported: {kind}");
+    Error::new(ErrorKind::Config, message).hint(certs::KINDS)
 }
 
 fn refuse(place: &str, why: &str) -> Error {
@@ -92,6 +114,8 @@ pub struct Places<'a> {
     pub texts: &'a [String],
     pub files: &'a [PathBuf],
     pub keyring: &'a [PathBuf],
+    /// One that can't be read is no error where others can be. In a keyring it never is.
+    pub skips_unreadable: bool,
 }
 
 impl Places<'_> {
@@ -102,7 +126,7 @@ impl Places<'_> {
         for (number, text) in (1..).zip(self.texts) {
             let place = format!("{} {number}", self.word);
             if certs::is_armored(text) {
-                let found = certs::parse_public(text.as_bytes(), &place)?;
+                let found = certs::parse_public(text.as_bytes(), &place, self.skips_unreadable)?;
                 keys.extend(found.into_iter().map(|key| (key, place.clone())));
                 continue;
             }
@@ -114,7 +138,7 @@ impl Places<'_> {
         }
         for path in self.files {
             let place = format!("`{}`", path.display());
-            let found = certs::parse_public(&certs::read(path)?, &place)?;
+            let found = certs::parse_public(&certs::read(path)?, &place, self.skips_unreadable)?;
             keys.extend(found.into_iter().map(|key| (key, place.clone())));
         }
         Ok(keys)
@@ -123,9 +147,21 @@ impl Places<'_> {
     fn read_keyring(&self) -> Result<Vec<SignedPublicKey>> {
         let mut keys = Vec::new();
         for path in self.keyring {
-            keys.extend(certs::parse_public(&certs::read(path)?, &format!("`{}`", path.display()))?);
+            let place = format!("`{}`", path.display());
+            keys.extend(certs::parse_public(&certs::read(path)?, &place, true)?);
         }
         Ok(keys)
+    }
+
+    /// The kind of a key in the keyring that can't be read.
+    fn passed_over(&self) -> Option<String> {
+        self.keyring.iter().find_map(|path| {
+            let found = certs::read(path).and_then(|bytes| certs::parse(&bytes, "the keyring")).ok()?;
+            found.into_iter().find_map(|key| match key {
+                Found::Unknown(kind) => kind,
+                _ => None,
+            })
+        })
     }
 
     /// The one key that `name` means. Of several with the same address, those that hold count.
@@ -152,7 +188,16 @@ impl Places<'_> {
             found = if good.is_empty() { found[..1].to_vec() } else { good };
         }
         match found[..] {
-            [] => Err(config("is in no file of `keyring`".to_owned())),
+            [] => {
+                let error = config("is in no file of `keyring`".to_owned());
+                Err(match self.passed_over() {
+                    Some(kind) => error.hint(format!(
+                        "A key there was passed over, for its kind isn't supported: {kind}. {}",
+                        certs::KINDS
+                    )),
+                    None => error,
+                })
+            }
             [key] => Ok(key.clone()),
             _ => Err(config(format!("means {} keys of `keyring`", found.len()))
                 .hint("Take the fingerprint in place of the address.")),

@@ -13,8 +13,8 @@ use pgp::types::{Fingerprint, KeyDetails, Password, SigningKey, Timestamp};
 use rand::rngs::OsRng;
 use windlass_plugin_api::{Error, ErrorKind, Result};
 
-use crate::identities;
 use crate::validity::{Chosen, Standing, Survey, Use};
+use crate::{certs, identities, kinds};
 
 /// A private key that needs no passphrase any more.
 enum Key {
@@ -33,7 +33,13 @@ impl Signer {
     /// With the one key in `text`, which `passphrase` unlocks.
     pub fn new(text: &str, passphrase: Option<String>) -> Result<Self> {
         let refuse = |why: &str| Error::new(ErrorKind::Config, format!("the key of `sign_with` {why}"));
-        let keys = identities::parse(text.as_bytes(), "`sign_with`")?;
+        // What can't be read can be decrypted with elsewhere, but not signed with here.
+        let keys = identities::parse(text.as_bytes(), "`sign_with`").map_err(|error| match error.kind {
+            ErrorKind::Unsupported => {
+                Error { kind: ErrorKind::Config, hint: None, ..error }.hint(certs::KINDS)
+            }
+            _ => error,
+        })?;
         let [secret] = &keys[..] else { return Err(refuse("isn't one key, but several")) };
         let key = unlocked(choose(secret)?, passphrase)?;
         let signs = key.as_signing();
@@ -81,6 +87,9 @@ fn choose(secret: &SignedSecretKey) -> Result<Key> {
     let refuse = |why: &str| Error::new(ErrorKind::Config, format!("the key of `sign_with` {why}"));
     let public = SignedPublicKey::from(secret.clone());
     let survey = Survey::new(&public, Timestamp::now());
+    if let Some(kind) = kinds::unsupported(&public.primary_key) {
+        return Err(refuse(&format!("is of a kind that isn't supported: {kind}")).hint(certs::KINDS));
+    }
     match survey.standing {
         Standing::Good => {}
         Standing::Revoked => return Err(refuse("was revoked")),

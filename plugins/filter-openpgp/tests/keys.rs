@@ -4,8 +4,9 @@ mod common;
 
 use common::{CHUNKS_PUBLIC, CHUNKS_SECRET, Gpg, MODERN, RSA, decode, encode, made, openpgp};
 use serde_json::{Map, Value, json};
-use windlass_plugin_api::{Error, ErrorKind, Filter};
+use windlass_plugin_api::{Context, Error, ErrorKind, Filter};
 use windlass_testkit::noise::noise;
+use windlass_testkit::streams::TestSink;
 
 const A: &str = "a@example.org";
 const B: &str = "b@example.org";
@@ -298,4 +299,98 @@ fn as_many_recipients_as_are_taken_can_be_read_again_and_one_more_is_refused() {
     assert_eq!(decode(&reads, &params, &stored).unwrap(), b"hello");
     let error = refused(json!({ "recipients": keys }));
     assert!(error.message.contains("101 recipients are more than 100"), "{error}");
+}
+
+#[test]
+fn a_key_of_a_kind_that_is_not_supported_is_named_and_a_sound_stream_to_it_is_not_called_damaged() {
+    let gpg = Gpg::new();
+    for (kinds, passphrase, name) in [
+        ("dsa2048 elg2048", "", "ElGamal"),
+        ("brainpoolP256r1 brainpoolP256r1", "open sesame", "brainpoolP256r1"),
+        ("ed25519 brainpoolP384r1", "", "brainpoolP384r1"),
+        ("secp256k1 secp256k1", "", "secp256k1"),
+    ] {
+        let address = format!("{name}@example.org");
+        gpg.key(&address, kinds, passphrase, "never");
+        let error = refused(json!({ "recipients": [gpg.public(&address)] }));
+        let told = format!("a key of a kind that isn't supported: {name}");
+        assert!(error.message.contains(&told), "{kinds}: {error}");
+        assert!(error.hint.is_some_and(|hint| hint.contains("RSA")), "{kinds}");
+        let stored = gpg.encrypt(&format!("-e -r {address}"), b"hello");
+        let secret = gpg.secret_text(&address, passphrase);
+        let filter = openpgp(json!({ "identities": [secret], "passphrases": ["open sesame"] }));
+        let error = decode(&filter, &Map::new(), &stored).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unsupported, "{kinds}: {error}");
+        assert!(error.message.contains(&format!("supported: {name}")), "{kinds}: {error}");
+        assert!(error.hint.is_some_and(|hint| hint.contains("`gpg -d`")), "{kinds}");
+    }
+}
+
+#[test]
+fn another_key_opens_a_stream_that_is_also_to_one_that_is_not_supported() {
+    let gpg = Gpg::new();
+    let other = "other@example.org";
+    gpg.key(other, "brainpoolP256r1 brainpoolP256r1", "", "never");
+    gpg.key(A, MODERN, "", "never");
+    let stored = gpg.encrypt(&format!("-e -r {other} -r {A}"), b"hello");
+    let both = json!({ "identities": [gpg.secret_text(other, ""), gpg.secret_text(A, "")] });
+    assert_eq!(decode(&openpgp(both), &Map::new(), &stored).unwrap(), b"hello");
+    // In a file of recipients everybody counts; in a keyring those that are named.
+    let ring = gpg.write("ring.gpg", gpg.run("--export", b""));
+    openpgp(json!({ "recipients": [A], "keyring": [&ring] }));
+    let error = refused(json!({ "recipient_files": [ring] }));
+    assert!(error.message.contains("supported: brainpoolP256r1"), "{error}");
+    let filter = openpgp(json!({ "recipients": [gpg.public(A)], "sign_with": gpg.secret_text(A, "") }));
+    let (signed, params) = encode(&filter, b"hello");
+    // Who may have signed is no list of readers: one that works is enough.
+    gpg.key(B, "secp256k1 secp256k1", "", "never");
+    let signers = gpg.write("signers.gpg", gpg.run("--export", b""));
+    let error = refused(json!({ "recipients": [B], "keyring": [&signers] }));
+    assert!(error.hint.is_some_and(|hint| hint.contains("supported: secp256k1")), "{}", error.message);
+    let reading = json!({ "identities": [gpg.secret_text(A, "")], "signer_files": [signers] });
+    assert_eq!(decode(&openpgp(reading), &params, &signed).unwrap(), b"hello");
+    // Of several subkeys the one that works.
+    let fingerprint = gpg.fingerprint(A);
+    gpg.run(&format!("--passphrase '' --quick-add-key {fingerprint} brainpoolP256r1 encr never"), b"");
+    let (stored, params) = encode(&openpgp(json!({ "recipients": [gpg.public(A)] })), b"hello");
+    let identity = json!({ "identities": [gpg.secret_text(A, "")] });
+    assert_eq!(decode(&openpgp(identity), &params, &stored).unwrap(), b"hello");
+    assert_eq!(gpg.run("-d", &stored), b"hello");
+}
+
+#[test]
+fn a_key_to_sign_with_that_is_none_or_not_supported_is_an_error_of_the_config_when_encoding_begins() {
+    let gpg = Gpg::new();
+    gpg.key(A, MODERN, "", "never");
+    gpg.key(B, "brainpoolP256r1 cv25519", "", "never");
+    let k = "k@example.org";
+    gpg.key(k, "secp256k1 secp256k1", "", "never");
+    for (key, told) in [
+        ("nonsense".to_owned(), "`sign_with` holds no OpenPGP key"),
+        (gpg.public(A), "`sign_with` holds a public key and no private one"),
+        (gpg.secret_text(B, ""), "supported: brainpoolP256r1"),
+        (gpg.secret_text(k, ""), "supported: secp256k1"),
+    ] {
+        let filter = openpgp(json!({ "recipients": [gpg.public(A)], "sign_with": key }));
+        let (next, view) = TestSink::new();
+        let error = filter.encode(&Context::default(), "data", Box::new(next)).err().unwrap();
+        assert_eq!(error.kind, ErrorKind::Config, "{error}");
+        assert!(error.message.contains(told), "{told}: {error}");
+        assert!(view.seen().bytes.is_empty(), "{told}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_before_a_key_is_passed_over() {
+    let gpg = Gpg::new();
+    gpg.key(A, MODERN, "", "never");
+    let public = gpg.write("a.pub", format!("\u{feff}{}", gpg.public(A)));
+    let secret = gpg.write("a.sec", format!("\u{feff}{}", gpg.secret_text(A, "")));
+    let (stored, params) = encode(&openpgp(json!({ "recipient_files": [public] })), b"hello");
+    for options in [
+        json!({ "identity_files": [secret] }),
+        json!({ "identities": [format!("\u{feff}{}", gpg.secret_text(A, ""))] }),
+    ] {
+        assert_eq!(decode(&openpgp(options), &params, &stored).unwrap(), b"hello");
+    }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, json};
 use windlass_filter_misbehaving::Misbehaving;
 use windlass_plugin_api::ffi::logging::LogLines;
 use windlass_plugin_api::ffi::root::{Root, filter_header};
-use windlass_plugin_api::{Context, Error, ErrorKind, Filter, Result};
+use windlass_plugin_api::{Context, Error, ErrorKind, Filter, Result, silence};
 use windlass_testkit::noise::noise;
 use windlass_testkit::streams::{TestReader, TestSink};
 
@@ -73,12 +73,25 @@ impl LogLines for Lines {
     }
 }
 
+/// To the plugin this test is another crate, as the libraries are that it uses. A target says nothing of who logs.
+fn log_as_a_library() {
+    tracing::warn!(target: "windlass", "library: a warning by tracing");
+    tracing::info!(target: "windlass_filter_misbehaving", "library: an info by tracing");
+    tracing::debug!("library: a debug by tracing");
+    log::warn!("library: a warning by log");
+    log::info!(target: "windlass_filter_misbehaving", "library: an info by log");
+    log::debug!("library: a debug by log");
+}
+
 #[test]
-fn a_line_of_each_level_reaches_the_host_by_both_ways() {
-    let lines = Arc::new(Lines(Mutex::default()));
-    root().attach(lines.clone(), 4);
+fn all_lines_of_a_plugin_reach_the_host_and_of_a_library_only_warnings_and_nothing_once_it_is_silent() {
+    let caught = Arc::new(Lines(Mutex::default()));
+    root().attach(caught.clone(), 4);
     used("log").unwrap();
-    let lines = lines.0.lock().unwrap();
+    log_as_a_library();
+    silence("behaviour");
+    log_as_a_library();
+    let lines = caught.0.lock().unwrap();
     let of = |start: &str| -> Vec<(u8, String)> {
         let chosen = lines.iter().filter(|(_, message, _)| message.starts_with(start));
         chosen.map(|(level, message, _)| (*level, message.clone())).collect()
@@ -90,4 +103,6 @@ fn a_line_of_each_level_reaches_the_host_by_both_ways() {
         assert_eq!(of(&format!("{call}: ")), [by("tracing"), by("log")].concat());
     }
     assert!(lines.iter().any(|(.., fields)| fields == "stream=\"data\""), "{lines:?}");
+    let warnings = ["tracing", "log"].map(|way| (2, format!("library: a warning by {way}")));
+    assert_eq!(of("library: "), warnings);
 }

@@ -94,7 +94,8 @@
 //! # What else there is
 //!
 //! The conformance suite that every plugin runs is the crate `windlass-testkit`; wrapping a dump program is
-//! `windlass-tool`. Log with `tracing` or `log`: both end in the host's log.
+//! `windlass-tool`. Log with `tracing` or `log`: both end in the host's log. Of the libraries that a plugin uses only warnings
+//! and errors do, and nothing of those that it [`silence`]s.
 
 pub mod context;
 pub mod error;
@@ -113,6 +114,7 @@ pub mod stream;
 
 pub use context::{CancelGuard, Context, Progress, Services};
 pub use error::{During, Error, ErrorKind, Result};
+pub use ffi::logging::silence;
 pub use filter::Filter;
 pub use info::{API_VERSION, Kind, Plugin, PluginInfo};
 pub use notifier::{Event, Notifier};

@@ -1,9 +1,11 @@
 //! What a plugin logs, through `tracing` or `log`, ends in the host's log; and its panics do too.
 //!
 //! Every shared library has its own copy of both crates and of std, hence its own subscriber, logger and panic hook.
+//! Libraries that are linked into a plugin log through them too, and what they tell on their way may hold secrets (one
+//! prints private keys while it reads them). So only the plugin's own lines pass at every level; of others, see [`passes`].
 
 use std::fmt::Write as _;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use abi_stable::sabi_trait;
 use abi_stable::std_types::{RBox, RStr};
@@ -16,6 +18,7 @@ use super::guard::{guard, remember_place};
 
 /// Levels as they cross: 1 error, 2 warn, 3 info, 4 debug, 5 trace; 0 nothing.
 pub const ERROR: u8 = 1;
+const WARN: u8 = 2;
 
 /// Where log lines go.
 pub trait LogLines: Send + Sync {
@@ -47,8 +50,61 @@ impl AbiLog for FfiLog {
 
 static LOG: OnceLock<LogBox> = OnceLock::new();
 
-/// Installs the forwarding in this shared library. The first call counts.
-pub fn attach(log: LogBox, max_level: u8) {
+/// What the names of the house's own crates begin with.
+const HOUSE: &str = "windlass_";
+
+/// Crates by their names.
+struct Crates(RwLock<Vec<&'static str>>);
+
+impl Crates {
+    const fn new() -> Self {
+        Self(RwLock::new(Vec::new()))
+    }
+
+    fn add(&self, name: &'static str) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).push(name);
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&name)
+    }
+}
+
+/// The crates of the plugins in this shared library; several where they are linked into one binary.
+static OWN: Crates = Crates::new();
+/// See [`silence`].
+static SILENT: Crates = Crates::new();
+
+/// From now on nothing that the library `crate_name` logs leaves the plugin, not even its errors. For one that is known
+/// to log what nobody should see. Call it in [`Plugin::new`](crate::Plugin::new), before the library is used.
+pub fn silence(crate_name: &'static str) {
+    if !SILENT.has(crate_name) {
+        SILENT.add(crate_name);
+        tracing_core::callsite::rebuild_interest_cache();
+    }
+}
+
+/// Whether a line may leave: each of the plugin's own crate and of the house's, and of libraries warnings and errors.
+///
+/// `place` is the module that it stands in: a target can be any text.
+fn passes(level: u8, place: &str) -> bool {
+    let name = place.split("::").next().unwrap_or_default();
+    match () {
+        () if SILENT.has(name) => false,
+        () if name.starts_with(HOUSE) || OWN.has(name) => true,
+        () => level <= WARN,
+    }
+}
+
+/// The crate that the type stands in.
+pub fn crate_of<T>() -> &'static str {
+    std::any::type_name::<T>().split("::").next().unwrap_or_default()
+}
+
+/// Installs the forwarding in this shared library for the plugin of the crate `own`. Of several calls the first `log`
+/// counts.
+pub fn attach(log: LogBox, max_level: u8, own: &'static str) {
+    OWN.add(own);
     if LOG.set(log).is_err() {
         return;
     }
@@ -128,11 +184,12 @@ impl Visit for Line {
 
 impl Subscriber for Forward {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if *metadata.level() <= self.filter { Interest::always() } else { Interest::never() }
+        if Subscriber::enabled(self, metadata) { Interest::always() } else { Interest::never() }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= self.filter
+        let place = metadata.module_path().unwrap_or_else(|| metadata.target());
+        *metadata.level() <= self.filter && passes(number_of(metadata.level()), place)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
@@ -165,7 +222,8 @@ impl log::Log for Forward {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        if log::Log::enabled(self, record.metadata()) {
+        let place = record.module_path().unwrap_or_else(|| record.target());
+        if log::Log::enabled(self, record.metadata()) && passes(record.level() as u8, place) {
             send(record.level() as u8, record.target(), &record.args().to_string(), "");
         }
     }
