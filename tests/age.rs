@@ -92,10 +92,18 @@ fn a_machine_without_a_private_key_backs_up_lists_and_verifies_and_only_a_restor
     let (identity, public) = key(&sandbox, "key.txt");
     let away = sandbox.path("away");
     fs::rename(&identity, &away).unwrap();
-    // The config may name a key that isn't there: nothing but a restore looks.
+    // The config may name a key that isn't there: only a restore needs it.
     let config = pipeline("shop", &to(&public));
-    for decode in ["", "[decode.age]\nidentities = { file = \"key.txt\" }\n"] {
-        sandbox.config(&format!("{config}{decode}"));
+    for (key, why) in [
+        ("", "there is no identity"),
+        ("identities = { file = \"key.txt\" }", "key.txt"),
+        ("identities = [{ env = \"NO_SUCH_KEY\" }]", "NO_SUCH_KEY"),
+        ("identities = [{ command = [\"false\"] }]", "false"),
+        ("identity_files = [\"nowhere/key.txt\"]", "nowhere/key.txt"),
+    ] {
+        sandbox.config(&format!("{config}[decode.age]\n{key}\n"));
+        let checked = sandbox.run(&["check"]).expect(0);
+        checked.prints("can't prove that it can be decoded, no identity here").prints(why);
         sandbox.ok(&["backup"]);
         sandbox.ok(&["list"]);
         sandbox.ok(&["show", "shop"]);
@@ -193,16 +201,33 @@ fn the_manifest_names_recipients_by_fingerprints_and_says_nothing_of_the_content
     let told = Command::new("ssh-keygen").arg("-lf").arg(sandbox.path("ssh.pub")).output().unwrap();
     let told = String::from_utf8(told.stdout).unwrap();
     let ssh_fingerprint = told.split(' ').nth(1).unwrap();
+    // With a comment behind it, and without.
+    let bare = &ssh[..ssh.rfind(' ').unwrap()];
+    assert!(bare.starts_with("ssh-ed25519 AAAA") && ssh.len() > bare.len());
     let both: Vec<Value> = listed(&sandbox, &["shop", "--encrypted-to", &public]);
     assert_eq!(both.len(), 1);
     let recipients: Vec<&str> =
         both[0]["recipients"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
     assert_eq!(recipients, [&ssh_fingerprint[..23], &public[..16]]);
-    for (fingerprint, count) in
-        [(&public[..16], 1), (ssh_fingerprint, 1), (&other, 1), ("age1", 2), ("age1zzzz", 0)]
-    {
+    for (fingerprint, count) in [
+        (&public[..16], 1),
+        (ssh_fingerprint, 1),
+        (&ssh, 1),
+        (bare, 1),
+        (&other, 1),
+        ("age1", 2),
+        ("age1zzzz", 0),
+    ] {
         assert_eq!(listed(&sandbox, &["--encrypted-to", fingerprint]).len(), count, "{fingerprint}");
     }
+    // What fits nothing is told: a typo looks the same.
+    let told = ["there is no snapshot encrypted to", "begin"];
+    for nobody in ["age1zzzz", "ssh-ed25519 nonsense", "alice@example.org"] {
+        told.iter()
+            .fold(sandbox.run(&["list", "--encrypted-to", nobody]).expect(0), |ran, text| ran.says(text));
+    }
+    let ran = sandbox.run(&["list", "--encrypted-to", &public[..16]]).expect(0);
+    assert!(!ran.stderr.contains("encrypted to"), "{ran:?}");
     let shown = sandbox.ok(&["--json", "show", both[0]["snapshot"].as_str().unwrap()]);
     assert!(!shown.contains("plain_sha256") && !shown.contains(&public[..20]), "{shown}");
 }
@@ -331,11 +356,11 @@ fn keys_in_the_config_that_make_no_sense_are_told_by_every_command() {
     }
     // A private key that isn't one: a machine that restores should know before it needs it.
     sandbox.write("broken.txt", "AGE-SECRET-KEY-1BROKEN\n");
-    sandbox.config(&format!(
-        "{}[decode.age]\nidentity_files = [\"broken.txt\"]\n",
-        pipeline("shop", &to(&public))
-    ));
-    let checked = sandbox.run(&["check"]).expect(2);
-    let told = format!("{}{}", checked.stdout, checked.stderr);
-    assert!(told.contains("broken.txt") && !told.contains("1BROKEN"), "{told}");
+    for files in ["\"broken.txt\"", "\"gone.txt\", \"broken.txt\""] {
+        let decode = format!("[decode.age]\nidentity_files = [{files}]\n");
+        sandbox.config(&format!("{}{decode}", pipeline("shop", &to(&public))));
+        let checked = sandbox.run(&["check"]).expect(2);
+        let told = format!("{}{}", checked.stdout, checked.stderr);
+        assert!(told.contains("broken.txt") && !told.contains("1BROKEN"), "{told}");
+    }
 }

@@ -63,15 +63,45 @@ fn an_order_that_makes_sense_is_told_nothing() {
 }
 
 #[test]
-fn a_malformed_recipient_is_refused_by_check_and_before_a_backup_begins() {
+fn what_can_not_be_encrypted_to_is_refused_by_check_by_a_dry_run_and_by_a_backup_that_stores_nothing() {
     let sandbox = Sandbox::new();
     database(&sandbox.path("shop.db"), "delete", 5).close().unwrap();
     let (_, public) = age_key(&sandbox, "key.txt");
-    let typo = format!("{}q", &public[..public.len() - 1]);
-    config(&sandbox, &age_to(&typo));
-    sandbox.run(&["check"]).expect(2).prints("recipient");
-    sandbox.run(&["backup"]).expect(2).says("recipient");
-    assert_eq!(sandbox.files("store"), Vec::<String>::new());
+    let last = if public.ends_with('q') { 'p' } else { 'q' };
+    let typo = format!("{}{last}", &public[..public.len() - 1]);
+    sandbox.write("list.txt", format!("# the team\n{public}\n{typo}\n"));
+    for (filter, told) in [
+        (age_to(&typo), "recipient 1 isn't a recipient"),
+        ("{ plugin = \"age\", recipient_files = [\"list.txt\"] }".to_owned(), "line 3 of"),
+        ("{ plugin = \"age\", recipient_files = [\"gone.txt\"] }".to_owned(), "gone.txt"),
+        ("\"age\"".to_owned(), "there is nobody to encrypt to"),
+        ("\"openpgp\"".to_owned(), "there is nobody to encrypt to"),
+        (
+            "{ plugin = \"openpgp\", passphrase = \"x y z\", sign_with = \"nonsense\" }".to_owned(),
+            "sign_with",
+        ),
+    ] {
+        config(&sandbox, &format!("\"zstd\", {filter}"));
+        sandbox.run(&["check"]).expect(2).prints(told);
+        let planned = sandbox.run(&["backup", "--dry-run"]).expect(2).says(told);
+        let made = sandbox.run(&["backup"]).expect(2).says(told);
+        assert_eq!(planned.stderr, made.stderr, "{filter}");
+        assert_eq!(sandbox.files("store"), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn recipients_that_make_no_sense_are_told_before_the_source_is_asked() {
+    let sandbox = Sandbox::new();
+    let (_, public) = age_key(&sandbox, "key.txt");
+    sandbox.write("list.txt", format!("{public}\nnonsense\n"));
+    sandbox.config(
+        "[source.it]\nplugin = \"command\"\ndump_command = [\"touch\", \"asked\"]\n\
+         [pipeline.shop]\nsource = \"it\"\nstorage = [\"fs:store\"]\n\
+         filters = [{ plugin = \"age\", recipient_files = [\"list.txt\"] }]\n",
+    );
+    sandbox.run(&["backup"]).expect(2).says("line 2 of");
+    assert!(!sandbox.path("asked").exists());
 }
 
 /// Two snapshots without encryption, and a pipeline that has it by now.

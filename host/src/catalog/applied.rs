@@ -4,8 +4,11 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::Manifest;
 
@@ -62,14 +65,38 @@ impl Manifest {
         filters.flat_map(|filter| filter.recipients.iter().cloned()).collect()
     }
 
-    /// Whether one of the fingerprints begins like `recipient`, or is the beginning of it: a whole public key names it too.
+    /// Whether one of the fingerprints is that of `recipient`: its beginning, or of hexadecimal digits its end, or what it is
+    /// the beginning of. A whole public key names it too, also as a line of ssh.
     pub fn is_encrypted_to(&self, recipient: &str) -> bool {
-        let wanted = recipient.to_ascii_lowercase();
-        self.recipients()
-            .iter()
-            .map(|known| known.to_ascii_lowercase())
-            .any(|known| !known.is_empty() && (known.starts_with(&wanted) || wanted.starts_with(&known)))
+        let digits = digits(recipient);
+        let wanted = [Some(recipient.trim().to_owned()), digits.clone(), ssh_fingerprint(recipient)];
+        let wanted: Vec<String> =
+            wanted.into_iter().flatten().map(|form| form.to_ascii_lowercase()).collect();
+        let is_it = |known: &str| {
+            let begins = |form: &String| known.starts_with(form.as_str()) || form.starts_with(known);
+            let ends = |end: &String| end.len() >= SHORTEST_END && known.ends_with(end.as_str());
+            !known.is_empty() && (wanted.iter().any(begins) || digits.iter().any(ends))
+        };
+        self.recipients().iter().any(|known| is_it(&known.to_ascii_lowercase()))
     }
+}
+
+/// An end of fewer digits could be anybody's.
+const SHORTEST_END: usize = 8;
+
+/// The digits of a hexadecimal fingerprint or key id as programs print it: in groups, or behind `0x`.
+fn digits(text: &str) -> Option<String> {
+    let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let digits = digits.strip_prefix("0x").unwrap_or(&digits).to_ascii_lowercase();
+    (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(digits)
+}
+
+/// The fingerprint of an ssh key, as `ssh-keygen -l` prints it, if `line` is one: `ssh-ed25519 AAAA… comment`.
+fn ssh_fingerprint(line: &str) -> Option<String> {
+    let mut words = line.split_whitespace();
+    words.next().filter(|kind| kind.starts_with("ssh-"))?;
+    let blob = BASE64_STANDARD.decode(words.next()?).ok()?;
+    Some(format!("SHA256:{}", BASE64_STANDARD_NO_PAD.encode(Sha256::digest(blob))))
 }
 
 #[cfg(test)]
@@ -91,6 +118,26 @@ mod tests {
             assert!(manifest.is_encrypted_to(known), "{known}");
         }
         assert!(!manifest.is_encrypted_to("key1qwertx"));
+        // A line of ssh, by what `ssh-keygen -l` says of it; digits by their end too, as key ids are.
+        let blob = "AAAAC3NzaC1lZDI1NTE5AAAAIGfPoCRHiSTeLJFZjmZQWQQqHXkOzjmL4BeA3oHkGm5u";
+        let ssh = ssh_fingerprint(&format!("ssh-ed25519 {blob}")).unwrap();
+        manifest.streams[0].filters[0].recipients = vec![ssh[..23].to_owned(), "0123456789ABCDEF".to_owned()];
+        for known in [
+            &*format!("ssh-ed25519 {blob}"),
+            &format!(" ssh-ed25519 {blob} alice@example.org\n"),
+            &ssh,
+            "89ABCDEF",
+            "0x456789abcdef",
+            "0123 4567 89AB CDEF 0000 1111 2222",
+        ] {
+            assert!(manifest.is_encrypted_to(known), "{known}");
+        }
+        let other = blob.replace("IGfP", "IGfQ");
+        for unknown in
+            [&*format!("ssh-ed25519 {other}"), "ABCDEF", "89ABCDEE", "ssh-ed25519", "alice@example.org"]
+        {
+            assert!(!manifest.is_encrypted_to(unknown), "{unknown}");
+        }
         // Of a filter that encrypts nothing it is a parameter like another.
         let plain = example().streams[0].filters[0].clone().recorded(params.clone());
         assert_eq!((plain.recipients.len(), plain.decoder_params()), (0, params));

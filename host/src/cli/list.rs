@@ -11,6 +11,10 @@ use crate::pipeline::outputs::OpenStorage;
 use crate::pipeline::plan::Engine;
 use crate::report::{CopyRow, Event, SnapshotRow, error_event, units};
 
+/// What a manifest can be asked for. A key id is the end of a fingerprint, of which it may hold no more than the beginning.
+const KNOWN_RECIPIENTS: &str = "give a whole public key, a whole fingerprint, or the beginning of one as \
+                                `windlass show` prints it; manifests know no names, and of a key id often nothing";
+
 /// Lists the snapshots that fit.
 pub fn list(session: &Session, arguments: &List) -> Outcome<Exit> {
     let wanted: Option<Reference> =
@@ -42,6 +46,10 @@ pub fn list(session: &Session, arguments: &List) -> Outcome<Exit> {
     let all = all.snapshots(|key| wanted_in(session, &engine, key, arguments.storage.as_ref()));
     let rows: Vec<SnapshotRow> =
         all.iter().filter(|copies| fits(copies.found(), arguments)).map(row).collect();
+    if let (Some(recipient), true) = (&arguments.encrypted_to, rows.is_empty()) {
+        let message = format!("there is no snapshot encrypted to `{recipient}`: {KNOWN_RECIPIENTS}");
+        session.report.event(&Event::Note { pipeline: None, message });
+    }
     if rows.iter().flat_map(|row| &row.storages).any(|copy| copy.state == "damaged") {
         exit = exit.and(Exit::Damaged);
     }

@@ -31,7 +31,7 @@ pub fn run(session: &Session, arguments: &Restore) -> Outcome<Exit> {
             .hint("Name a file: `--output FILE`."));
     }
     session.judge(Selection::Pipelines(&[]))?;
-    let engine = session.engine_with(Keys::of_command(&arguments.identities)?)?;
+    let engine = session.engine_with(Keys::of_command(&arguments.identities, &session.cancel)?)?;
     if let Some(input) = &arguments.input {
         let request = request(session, arguments, None)?;
         let bare = bare(session, &engine, arguments, input, &request.to)?;

@@ -17,7 +17,7 @@ pub fn run(session: &Session, arguments: &Verify) -> Outcome<Exit> {
         (_, true) => Depth::Full,
         _ => Depth::Stored,
     };
-    let engine = session.engine_with(Keys::of_command(&arguments.identities)?)?;
+    let engine = session.engine_with(Keys::of_command(&arguments.identities, &session.cancel)?)?;
     let reference: Option<Reference> =
         arguments.snapshot.as_deref().map(|text| session.reference(text)).transpose()?;
     if let (Some(text), Some(Reference { when: When::Id(_) | When::At(_), .. })) =

@@ -31,7 +31,8 @@ impl Config {
         all.into_iter().collect()
     }
 
-    /// Judges everything in `which`, references and secrets too, and adds what [`parse`](Self::parse) has found: the one
+    /// Judges everything in `which`, references and secrets too but for those of `[decode]` (see
+    /// [`validate_decode`](Self::validate_decode)), and adds what [`parse`](Self::parse) has found: the one
     /// call before a run. Gives the warnings; the error has everything.
     pub fn check(
         &self,
@@ -43,8 +44,9 @@ impl Config {
         let (entries, unnamed) = self.selected(known, which);
         problems.extend(unnamed);
         for entry in entries {
-            let resolver = Resolver { secrets, prefix: &entry.key };
-            problems.extend(examine(&entry, known, Some(resolver)).problems);
+            let is_key = self.decode.values().any(|key| key.key == entry.key);
+            let resolver = (!is_key).then_some(Resolver { secrets, prefix: &entry.key });
+            problems.extend(examine(&entry, known, resolver).problems);
         }
         problems.into_result()
     }

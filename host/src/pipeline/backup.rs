@@ -155,10 +155,12 @@ fn told(manifest: &Manifest, writing: &Writing, started: Instant) -> Stored {
     }
 }
 
-/// What a backup would do: opens and asks everything, writes nothing. So it proves no right to write: `check` does.
+/// What a backup would do: opens and asks everything, lets the filters encode a sample, and writes nothing. So it proves no
+/// right to write: `check` does.
 pub fn dry_run(engine: &Arc<Engine>, plan: &Plan) -> Outcome<Planned> {
     let run = Run::new(engine, SnapshotId::new(Timestamp::now()));
     let mut opened = engine.open(plan, &run.cx)?;
+    super::check::encoded(&opened.filters, &run)?;
     let ask = || -> Outcome<Arc<Fan>> {
         let fan = Fan::open(engine, plan, &run)?;
         let prefix = pipeline_prefix(&engine.host, &plan.pipeline);

@@ -1,10 +1,13 @@
 //! Check: tests the setup of a pipeline without making a snapshot.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 use windlass_plugin_api::{Context, Error, ErrorKind, Finished, Result, Sink};
 
 use super::chain::{Stacked, decoders, encoders};
@@ -18,6 +21,9 @@ use crate::catalog::snapshot::pipeline_prefix;
 use crate::catalog::{Catalog, SnapshotId};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::report::{Checked, Event, units};
+
+/// The option of a filter that names files of private keys.
+const IDENTITY_FILES: &str = "identity_files";
 
 /// Checks one pipeline, telling each part as [`Event::Checked`]. A part that fails doesn't keep the others from being
 /// checked; with `offline` nothing outside of this machine's config and plugins is asked.
@@ -106,27 +112,24 @@ fn filters(engine: &Engine, plan: &Plan, run: &Run) -> Outcome<Vec<String>> {
     }
     let filters: Vec<Stacked> =
         plan.filters.iter().map(|chosen| engine.open_filter(chosen, &run.cx)).collect::<Outcome<_>>()?;
-    let sample: Vec<u8> = (0..100_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let (kept, slate, faults) = (Kept::default(), Slate::default(), Faults::new(&run.cancel));
-    let encode = || -> Result<()> {
-        let last: Box<dyn Sink> = Box::new(kept.clone());
-        let mut sink = encoders(&filters, &run.cx, "check", last, &slate, &faults, true)?;
-        sink.write_all(&sample)?;
-        sink.finish().map(|_| ())
-    };
-    encode().map_err(|error| faults.cause_of(error.into()))?;
-    let stored = kept.take();
-    let stored_bytes = stored.len();
+    let (stored, params) = encoded(&filters, run)?;
     let names: Vec<String> = plan.filters.iter().map(Chosen::described).collect();
-    let (names, sizes) = (names.join(", "), format!("{} → {stored_bytes} bytes", sample.len()));
-    let params = std::mem::take(&mut slate.lock().params);
+    let (names, sizes) = (names.join(", "), format!("{SAMPLE_BYTES} → {} bytes", stored.len()));
+    let unproved = |why: &[String]| {
+        let why = format!("can't prove that it can be decoded, no identity here: {}", why.join("; "));
+        Ok(vec![format!("{names}: a sample was encoded ({sizes})"), why])
+    };
     let mut stacked = filters;
-    for (filter, params) in stacked.iter_mut().zip(params) {
+    let mut missing = Vec::new();
+    for ((filter, params), chosen) in stacked.iter_mut().zip(params).zip(&plan.filters) {
         filter.applied = filter.applied.clone().recorded(params);
         if filter.applied.encrypts {
-            *filter = engine.open_decoders(std::slice::from_ref(&filter.applied), &run.cx)?.remove(0);
+            let keyed = with_keys(engine, chosen, &run.cx, &mut missing)?;
+            let Some(keyed) = keyed else { return unproved(&missing) };
+            filter.filter = keyed.filter;
         }
     }
+    let faults = Faults::new(&run.cancel);
     let is_encrypted = stacked.iter().any(|filter| filter.applied.encrypts);
     let decode = || -> Result<Vec<u8>> {
         let input = Box::new(io::Cursor::new(stored));
@@ -137,15 +140,76 @@ fn filters(engine: &Engine, plan: &Plan, run: &Run) -> Outcome<Vec<String>> {
     };
     let back = match decode().map_err(|error| faults.cause_of(error.into())) {
         Err(failure) if is_encrypted && failure.error.kind == ErrorKind::Denied => {
-            let why = format!("can't prove that it can be decoded, no identity here: {failure}");
-            return Ok(vec![format!("{names}: a sample was encoded ({sizes})"), why]);
+            missing.insert(0, failure.to_string());
+            return unproved(&missing);
         }
         back => back?,
     };
-    if back != sample {
+    if back != sample() {
         return Err(Failure::from(Error::damaged("a sample doesn't come back as it was")));
     }
     Ok(vec![format!("{names}: a sample came back ({sizes})")])
+}
+
+/// How much is encoded to see whether it can be.
+const SAMPLE_BYTES: u32 = 100_000;
+
+fn sample() -> Vec<u8> {
+    (0..SAMPLE_BYTES).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+}
+
+/// What an encoder wants recorded.
+type Params = Map<String, Value>;
+
+/// What the encoders make of a sample, and what each wants recorded. What they can't do fails here as in a backup.
+pub(super) fn encoded(filters: &[Stacked], run: &Run) -> Outcome<(Vec<u8>, Vec<Params>)> {
+    let (kept, slate, faults) = (Kept::default(), Slate::default(), Faults::new(&run.cancel));
+    let encode = || -> Result<()> {
+        let last: Box<dyn Sink> = Box::new(kept.clone());
+        let mut sink = encoders(filters, &run.cx, "check", last, &slate, &faults, true)?;
+        sink.write_all(&sample())?;
+        sink.finish().map(|_| ())
+    };
+    encode().map_err(|error| faults.cause_of(error.into()))?;
+    let params = std::mem::take(&mut slate.lock().params);
+    Ok((kept.take(), params))
+}
+
+/// The filter with the keys that a restore has, as far as they are on this machine; none if what `[decode]` refers to can't be
+/// had. Why others are missing goes to `missing`.
+fn with_keys(
+    engine: &Engine,
+    chosen: &Chosen,
+    cx: &Context,
+    missing: &mut Vec<String>,
+) -> Outcome<Option<Stacked>> {
+    // What `[decode]` says in itself was judged when the run began: what is left to fail is a key that lies elsewhere.
+    let mut options = match (engine.decode)(&chosen.info) {
+        Ok(options) => options,
+        Err(failure) => {
+            missing.extend(failure.all().map(Failure::to_string));
+            return Ok(None);
+        }
+    };
+    missing.extend(without_missing(&mut options));
+    engine.open_filter(&Chosen { options, ..chosen.clone() }, cx).map(Some)
+}
+
+/// Takes files of keys that aren't on this machine, or aren't for this user, out of the options: what is there is tried
+/// without them. Why each is missing.
+fn without_missing(options: &mut Value) -> Vec<String> {
+    let mut missing = Vec::new();
+    if let Some(files) = options.get_mut(IDENTITY_FILES).and_then(Value::as_array_mut) {
+        files.retain(|file| {
+            // Only a regular file is opened: a pipe gives what it holds once.
+            let path = Path::new(file.as_str().unwrap_or_default());
+            let look = || if path.metadata()?.is_file() { File::open(path).map(drop) } else { Ok(()) };
+            let error = look().err();
+            missing.extend(error.as_ref().map(|error| format!("can't read `{}`: {error}", path.display())));
+            error.is_none()
+        });
+    }
+    missing
 }
 
 fn storage(

@@ -43,10 +43,10 @@ pub fn decoder(keys: &Keyring<'_>, input: Reader) -> Result<Reader> {
     };
     let input = Cursor::new(start).chain(input);
     if is_armored {
-        // An armored file may end with its last mark, but a newline follows it, or something was cut off.
-        let end = gate.clone();
-        let is_whole = move || end.last.load(Ordering::Relaxed) == b'\n';
-        open(keys, ArmoredReader::new(input), &gate, is_whole)
+        // What this filter wrote ends with a newline, or it was cut off; elsewhere it may be missing, or half of it.
+        let (end, is_ours) = (gate.clone(), keys.knows_recipients());
+        let is_whole = move || !is_ours || end.last.load(Ordering::Relaxed) == b'\n';
+        open(keys, ArmoredReader::new(input.chain(&b"\n"[..])), &gate, is_whole)
     } else {
         open(keys, input, &gate, || true).map_err(later)
     }

@@ -16,15 +16,15 @@ use crate::RECIPIENTS_PARAM;
 use crate::recipients::{PASSPHRASE, Recipient};
 
 /// Who can read what is written.
-pub enum To {
+pub enum To<'a> {
     /// Each of these, alone.
-    Recipients(Vec<Recipient>),
+    Recipients(&'a [Recipient]),
     /// Who knows the passphrase; the number is scrypt's N as a power of two.
     Passphrase(SecretString, u8),
 }
 
 /// Writes the header into `next` at once.
-pub fn encoder(to: To, armor: bool, next: Box<dyn Sink>) -> Result<Box<dyn Sink>> {
+pub fn encoder(to: To<'_>, armor: bool, next: Box<dyn Sink>) -> Result<Box<dyn Sink>> {
     let (encryptor, fingerprints) = match to {
         To::Recipients(recipients) => {
             let encryptor = Encryptor::with_recipients(recipients.iter().map(Recipient::as_age));

@@ -16,6 +16,9 @@ pub const MOST_WORK: u8 = 22;
 /// A file of keys larger than this, in bytes, is another file.
 pub const MAX_FILE_BYTES: u64 = 1 << 20;
 
+/// What some editors write before a text.
+pub const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// A private key.
 pub enum Key {
     /// `AGE-SECRET-KEY-1…`
@@ -24,41 +27,69 @@ pub enum Key {
     Ssh(ssh::Identity),
     /// An ssh key that a passphrase locks.
     LockedSsh(ssh::Identity),
-    /// A file of keys, encrypted with a passphrase.
-    LockedFile(Vec<u8>),
+    /// A file of keys, encrypted with a passphrase, and where it stands, for errors.
+    LockedFile { bytes: Vec<u8>, place: String },
 }
 
-/// All keys in `bytes`; `place` says where they stand, for errors.
-pub fn parse(bytes: &[u8], place: &str) -> Result<Vec<Key>> {
+/// Keys, and what is wrong with others: one that opens the stream is enough.
+#[derive(Default)]
+pub struct Found {
+    pub keys: Vec<Key>,
+    pub problems: Vec<Error>,
+}
+
+impl Found {
+    /// What stands in several places.
+    pub fn add(&mut self, found: Result<Self>) {
+        match found {
+            Ok(found) => {
+                self.keys.extend(found.keys);
+                self.problems.extend(found.problems);
+            }
+            Err(error) => self.problems.push(error),
+        }
+    }
+}
+
+/// All keys in `bytes`; `place` says where they stand, for errors. Of lines that are none the first is told.
+pub fn parse(bytes: &[u8], place: &str) -> Result<Found> {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    let only = |key| Ok(Found { keys: vec![key], problems: Vec::new() });
     if bytes.starts_with(AGE) || bytes.starts_with(ARMOR) {
-        return Ok(vec![Key::LockedFile(bytes.to_vec())]);
+        return only(Key::LockedFile { bytes: bytes.to_vec(), place: place.to_owned() });
     }
     let refuse = |why: &str| Error::new(ErrorKind::Config, format!("{place} {why}"));
     let text = std::str::from_utf8(bytes).map_err(|_| refuse("holds no identity: it isn't text"))?.trim();
     if text.starts_with("-----BEGIN") {
-        return Ok(vec![parse_ssh(text, place)?]);
+        return only(parse_ssh(text, place)?);
     }
-    let mut keys = Vec::new();
+    let mut found = Found::default();
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let key = line.parse().map_err(|_| {
-            let error = refuse(&format!("holds something else than an identity in line {number}"));
-            match line {
-                _ if line.starts_with("AGE-PLUGIN-") => error.hint(
-                    "Keys that live in a device need the program `age`: see RESTORE.txt in the snapshot.",
-                ),
-                _ if line.starts_with("age1") || line.starts_with("ssh-") => error.hint(
-                    "That is a public key; the private one begins with `AGE-SECRET-KEY-1` or `-----BEGIN`.",
-                ),
-                _ => error.hint("An identity begins with `AGE-SECRET-KEY-1`, or is an ssh private key."),
-            }
-        })?;
-        keys.push(Key::X25519(key));
+        match line.parse() {
+            Ok(key) => found.keys.push(Key::X25519(key)),
+            Err(_) if found.problems.is_empty() => found.problems.push(no_identity(line, number, place)),
+            Err(_) => {}
+        }
     }
-    if keys.is_empty() { Err(refuse("holds no identity")) } else { Ok(keys) }
+    let is_empty = found.keys.is_empty() && found.problems.is_empty();
+    if is_empty { Err(refuse("holds no identity")) } else { Ok(found) }
+}
+
+fn no_identity(line: &str, number: usize, place: &str) -> Error {
+    let what = format!("{place} holds something else than an identity in line {number}");
+    Error::new(ErrorKind::Config, what).hint(match line {
+        _ if line.starts_with("AGE-PLUGIN-") => {
+            "Keys that live in a device need the program `age`: see RESTORE.txt in the snapshot."
+        }
+        _ if line.starts_with("age1") || line.starts_with("ssh-") => {
+            "That is a public key; the private one begins with `AGE-SECRET-KEY-1` or `-----BEGIN`."
+        }
+        _ => "An identity begins with `AGE-SECRET-KEY-1`, or is an ssh private key.",
+    })
 }
 
 fn parse_ssh(text: &str, place: &str) -> Result<Key> {
@@ -77,7 +108,7 @@ fn parse_ssh(text: &str, place: &str) -> Result<Key> {
 impl Key {
     /// Whether it opens nothing without a passphrase.
     pub fn is_locked(&self) -> bool {
-        matches!(self, Self::LockedSsh(_) | Self::LockedFile(_))
+        matches!(self, Self::LockedSsh(_) | Self::LockedFile { .. })
     }
 
     /// The stream's key, if this one opens the header.
@@ -85,7 +116,7 @@ impl Key {
         match self {
             Self::X25519(key) => key.unwrap_stanzas(header),
             Self::Ssh(key) => key.unwrap_stanzas(header),
-            Self::LockedSsh(_) | Self::LockedFile(_) => None,
+            Self::LockedSsh(_) | Self::LockedFile { .. } => None,
         }
     }
 
@@ -97,19 +128,23 @@ impl Key {
                 let recipient = ssh::Recipient::try_from(key.clone()).ok()?;
                 Some(Recipient::Ssh(recipient).fingerprint())
             }
-            Self::LockedFile(_) => None,
+            Self::LockedFile { .. } => None,
         }
     }
 
-    /// What the passphrase makes of a locked key; nothing if it is a wrong one.
-    pub fn unlock(&self, passphrase: SecretString, work_factor: u8) -> Result<Vec<Self>> {
+    /// What the passphrase makes of a locked key; nothing at all if it is a wrong one.
+    pub fn unlock(&self, passphrase: SecretString, work_factor: u8) -> Found {
+        let mut found = Found::default();
         match self {
             Self::LockedSsh(ssh::Identity::Encrypted(key)) => {
-                Ok(key.decrypt(passphrase).into_iter().map(|key| Self::Ssh(key.into())).collect())
+                found.keys.extend(key.decrypt(passphrase).into_iter().map(|key| Self::Ssh(key.into())));
             }
-            Self::LockedFile(bytes) => unlock_file(bytes, passphrase, work_factor),
-            _ => Ok(Vec::new()),
+            Self::LockedFile { bytes, place } => {
+                found.add(unlock_file(bytes, place, passphrase, work_factor));
+            }
+            _ => {}
         }
+        found
     }
 
     /// Whether it may open the stream: of an ssh key the header says so, of a file of keys nobody knows.
@@ -120,10 +155,12 @@ impl Key {
     }
 }
 
-fn unlock_file(bytes: &[u8], passphrase: SecretString, work_factor: u8) -> Result<Vec<Key>> {
+fn unlock_file(bytes: &[u8], place: &str, passphrase: SecretString, work_factor: u8) -> Result<Found> {
     use std::io::Read;
     let damaged = || {
-        Error::new(ErrorKind::Config, "the file of identities is damaged, or not encrypted with a passphrase")
+        let what =
+            format!("{place} is a file of identities that is damaged, or not encrypted with a passphrase");
+        Error::new(ErrorKind::Config, what)
     };
     let decryptor = Decryptor::new(ArmoredReader::new(bytes)).map_err(|_| damaged())?;
     if !decryptor.is_scrypt() {
@@ -132,16 +169,16 @@ fn unlock_file(bytes: &[u8], passphrase: SecretString, work_factor: u8) -> Resul
     let identity = with_limit(passphrase, work_factor);
     let reader = match decryptor.decrypt(std::iter::once(&identity as &dyn Identity)) {
         Ok(reader) => reader,
-        Err(DecryptError::DecryptionFailed) => return Ok(Vec::new()),
+        Err(DecryptError::DecryptionFailed) => return Ok(Found::default()),
         Err(DecryptError::ExcessiveWork { required, .. }) => {
-            return Err(too_much_work(required, work_factor));
+            return Err(too_much_work(required, work_factor).during(format!("{place} can't be unlocked")));
         }
         Err(_) => return Err(damaged()),
     };
     let mut text = Vec::new();
     reader.take(MAX_FILE_BYTES).read_to_end(&mut text).map_err(|_| damaged())?;
-    let keys = parse(&text, "the encrypted file of identities")?;
-    if keys.iter().any(Key::is_locked) { Err(damaged()) } else { Ok(keys) }
+    let found = parse(&text, place)?;
+    if found.keys.iter().any(Key::is_locked) { Err(damaged()) } else { Ok(found) }
 }
 
 /// A passphrase, and the largest work factor that is accepted for it.

@@ -10,7 +10,7 @@ use age::{DecryptError, Identity};
 use age_core::format::{FileKey, Stanza};
 use windlass_plugin_api::{Context, Error, ErrorKind, Result, Secret};
 
-use crate::identities::{Key, too_much_work, with_limit};
+use crate::identities::{Found, Key, too_much_work, with_limit};
 
 /// Everything that there is to open one stream with.
 pub struct Keyring<'a> {
@@ -18,14 +18,16 @@ pub struct Keyring<'a> {
     cx: &'a Context,
     /// The keys, in the order in which they are tried.
     keys: Vec<Key>,
-    /// What is wrong with others.
-    unreadable: Vec<Error>,
     /// For streams and keys that a passphrase locks.
     passphrases: Vec<&'a Secret>,
     /// The largest that is accepted.
     work_factor: u8,
     /// Fingerprints of whom the stream was encrypted to, as far as they were recorded.
     recorded: Vec<String>,
+    /// What is wrong with keys and passphrases that can't be tried.
+    problems: RefCell<Vec<Error>>,
+    /// What is wrong with the header, if a key that should open it doesn't.
+    damage: RefCell<Option<Error>>,
     /// Why the stream couldn't be opened.
     failure: RefCell<Option<Error>>,
 }
@@ -33,12 +35,15 @@ pub struct Keyring<'a> {
 impl<'a> Keyring<'a> {
     pub fn new(
         cx: &'a Context,
-        (keys, unreadable): (Vec<Key>, Vec<Error>),
+        found: Found,
         passphrases: Vec<&'a Secret>,
         work_factor: u8,
         recorded: Vec<String>,
     ) -> Self {
-        Self { cx, keys, unreadable, passphrases, work_factor, recorded, failure: RefCell::default() }
+        let Found { keys, problems } = found;
+        let (damage, failure) = (RefCell::default(), RefCell::default());
+        let problems = RefCell::new(problems);
+        Self { cx, keys, passphrases, work_factor, recorded, problems, damage, failure }
     }
 
     /// Why the stream couldn't be opened, once.
@@ -46,29 +51,29 @@ impl<'a> Keyring<'a> {
         self.failure.take()
     }
 
+    /// Whether it was recorded to whom the stream was encrypted: then this filter's encoder wrote it.
+    pub fn knows_recipients(&self) -> bool {
+        !self.recorded.is_empty()
+    }
+
     fn open(&self, header: &[Stanza]) -> Result<FileKey> {
         let is_scrypt = header.iter().any(|stanza| stanza.tag == "scrypt");
-        let mut damage = None;
-        if is_scrypt {
-            if let Some(key) = self.open_by_passphrase(header)? {
-                return Ok(key);
-            }
+        let opened = if is_scrypt {
+            // No key can open it, so nobody wants to know of those that are broken.
+            self.problems.take();
+            self.open_by_passphrase(header)?
         } else {
-            for key in &self.keys {
-                if let Some(key) = note(key.open(header), &mut damage) {
-                    return Ok(key);
-                }
+            match self.keys.iter().find_map(|key| self.note(key.open(header))) {
+                None => self.open_locked(header)?,
+                opened => opened,
             }
-            if let Some(key) = self.open_locked(header, &mut damage)? {
-                return Ok(key);
-            }
-        }
-        Err(damage.unwrap_or_else(|| self.nobody(is_scrypt)))
+        };
+        opened.ok_or_else(|| self.damage.take().unwrap_or_else(|| self.nobody(is_scrypt)))
     }
 
     fn open_by_passphrase(&self, header: &[Stanza]) -> Result<Option<FileKey>> {
         for secret in &self.passphrases {
-            let passphrase = SecretString::from(self.cx.reveal(secret)?);
+            let Some(passphrase) = self.reveal(secret)? else { continue };
             match with_limit(passphrase, self.work_factor).unwrap_stanzas(header) {
                 Some(Ok(key)) => return Ok(Some(key)),
                 Some(Err(DecryptError::ExcessiveWork { required, .. })) => {
@@ -81,21 +86,44 @@ impl<'a> Keyring<'a> {
         Ok(None)
     }
 
-    fn open_locked(&self, header: &[Stanza], damage: &mut Option<Error>) -> Result<Option<FileKey>> {
-        for locked in self.keys.iter().filter(|key| key.is_locked() && key.may_open(header)) {
-            for secret in &self.passphrases {
-                let passphrase = SecretString::from(self.cx.reveal(secret)?);
-                let keys = locked.unlock(passphrase, self.work_factor)?;
-                if keys.is_empty() {
-                    continue;
-                }
-                if let Some(key) = keys.iter().find_map(|key| note(key.open(header), damage)) {
-                    return Ok(Some(key));
-                }
+    /// Each passphrase is tried on all keys that are still locked before the next one, which may have to be typed.
+    fn open_locked(&self, header: &[Stanza]) -> Result<Option<FileKey>> {
+        let mut locked: Vec<&Key> =
+            self.keys.iter().filter(|key| key.is_locked() && key.may_open(header)).collect();
+        for secret in &self.passphrases {
+            if locked.is_empty() {
                 break;
+            }
+            let Some(passphrase) = self.reveal(secret)? else { continue };
+            for key in std::mem::take(&mut locked) {
+                let Found { keys, problems } = key.unlock(passphrase.clone(), self.work_factor);
+                if keys.is_empty() && problems.is_empty() {
+                    locked.push(key);
+                }
+                self.problems.borrow_mut().extend(problems);
+                if let Some(opened) = keys.iter().find_map(|key| self.note(key.open(header))) {
+                    return Ok(Some(opened));
+                }
             }
         }
         Ok(None)
+    }
+
+    /// The passphrase; none if it can't be had, for another may do. Only the end of the run is an error.
+    fn reveal(&self, secret: &Secret) -> Result<Option<SecretString>> {
+        match self.cx.reveal(secret) {
+            Ok(passphrase) => Ok(Some(SecretString::from(passphrase))),
+            Err(error) if error.kind == ErrorKind::Cancelled || self.cx.cancelled() => Err(error),
+            Err(error) => {
+                self.problems.borrow_mut().push(error);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The key, if it was found; what is wrong with the header is kept, for another key may yet fit.
+    fn note(&self, opened: Option<Result<FileKey, DecryptError>>) -> Option<FileKey> {
+        opened?.map_err(|_| self.damage.replace(Some(damaged_header()))).ok()
     }
 
     /// No key fits. If one should, the header is damaged.
@@ -104,8 +132,8 @@ impl<'a> Keyring<'a> {
         if plain.filter_map(Key::recipient).any(|recipient| self.recorded.contains(&recipient)) {
             return damaged_header();
         }
-        if let (false, Some(error)) = (is_scrypt, self.unreadable.first()) {
-            return error.clone();
+        if let Some(error) = self.told() {
+            return error;
         }
         let (given, locked) = (self.keys.len(), self.keys.iter().filter(|key| key.is_locked()).count());
         let known = self.passphrases.len();
@@ -140,6 +168,19 @@ impl<'a> Keyring<'a> {
         Error::new(ErrorKind::Denied, message).hint(hint)
     }
 
+    /// What is wrong with keys and passphrases, all of it.
+    fn told(&self) -> Option<Error> {
+        let problems = self.problems.take();
+        let all: Vec<String> = problems.iter().map(Error::one_line).collect();
+        let hint = problems.iter().find_map(|error| error.hint.clone());
+        let first = problems.into_iter().next()?;
+        if all.len() == 1 {
+            return Some(first);
+        }
+        let message = format!("the stream is encrypted{}, and nothing that can be tried opens it", self.to());
+        Some(Error { message, causes: vec![all.join("; ")], hint, ..first })
+    }
+
     /// To whom; what a manifest says is shortened to what a fingerprint can be.
     fn to(&self) -> String {
         let shown = self.recorded.iter().take(5).map(|recipient| {
@@ -157,17 +198,6 @@ const NO_PASSPHRASE: &str =
 
 fn damaged_header() -> Error {
     Error::damaged("the age stream's header is damaged: a key that should open it doesn't")
-}
-
-/// The key, if it was found; what is wrong with the header is kept, for another key may yet fit.
-fn note(opened: Option<Result<FileKey, DecryptError>>, damage: &mut Option<Error>) -> Option<FileKey> {
-    match opened? {
-        Ok(key) => Some(key),
-        Err(_) => {
-            *damage = Some(damaged_header());
-            None
-        }
-    }
 }
 
 impl Identity for Keyring<'_> {

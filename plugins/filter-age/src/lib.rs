@@ -23,7 +23,7 @@ use windlass_plugin_api::{
 };
 
 use encode::To;
-use identities::{Key, MAX_FILE_BYTES, MOST_WORK};
+use identities::{Found, MAX_FILE_BYTES, MOST_WORK};
 use keyring::Keyring;
 use recipients::Recipient;
 
@@ -81,11 +81,13 @@ fn paths(_: &mut SchemaGenerator) -> Schema {
 /// The filter `age`.
 pub struct Age {
     options: Options,
+    recipients: Vec<Recipient>,
 }
 
 impl Plugin for Age {
     type Options = Options;
 
+    /// Recipients that can't be encrypted to are told here, before a source has begun.
     fn new(options: Options, _: &Context) -> Result<Self> {
         let refuse = |what: String| Error::new(ErrorKind::Config, what);
         if let Some(factor) = options.work_factor.filter(|factor| !(10..=MOST_WORK).contains(factor)) {
@@ -96,18 +98,18 @@ impl Plugin for Age {
             return Err(refuse("both recipients and a passphrase are set".to_owned())
                 .hint("The format allows one or the other. Old passphrases belong in `[decode.age]`."));
         }
-        parse(&options.recipients)?;
-        Ok(Self { options })
+        let numbered = (1..).zip(&options.recipients);
+        let parse = |(number, text): (usize, &String)| Recipient::parse(text, &format!("recipient {number}"));
+        let mut recipients: Vec<Recipient> = numbered.map(parse).collect::<Result<_>>()?;
+        for path in &options.recipient_files {
+            recipients.extend(recipients::read_file(path)?);
+        }
+        Ok(Self { options, recipients })
     }
 }
 
-fn parse(recipients: &[String]) -> Result<Vec<Recipient>> {
-    let numbered = (1..).zip(recipients);
-    numbered.map(|(number, text)| Recipient::parse(text, &format!("recipient {number}"))).collect()
-}
-
 impl Age {
-    fn to(&self, cx: &Context) -> Result<To> {
+    fn to(&self, cx: &Context) -> Result<To<'_>> {
         if let Some(secret) = &self.options.passphrase {
             let passphrase = cx.reveal(secret)?;
             if passphrase.is_empty() {
@@ -116,30 +118,24 @@ impl Age {
             let factor = self.options.work_factor.unwrap_or(USUAL_WORK_FACTOR);
             return Ok(To::Passphrase(SecretString::from(passphrase), factor));
         }
-        let mut recipients = parse(&self.options.recipients)?;
-        for path in &self.options.recipient_files {
-            recipients.extend(recipients::read_file(path)?);
-        }
-        recipients::check_count(recipients.len())?;
-        Ok(To::Recipients(recipients))
+        recipients::check_count(self.recipients.len())?;
+        Ok(To::Recipients(&self.recipients))
     }
 
     /// All private keys, and what is wrong with those that can't be read: another machine may have only some of them, and
     /// one that opens the stream is enough.
-    fn keys(&self, cx: &Context) -> (Vec<Key>, Vec<Error>) {
-        let texts = (1..).zip(&self.options.identities).map(|(number, secret)| {
-            identities::parse(cx.reveal(secret)?.as_bytes(), &format!("identity {number}"))
-        });
-        let files = self.options.identity_files.iter();
-        let files = files.map(|path| identities::parse(&read(path)?, &format!("`{}`", path.display())));
-        let (mut keys, mut unreadable) = (Vec::new(), Vec::new());
-        for found in texts.chain(files) {
-            match found {
-                Ok(found) => keys.extend(found),
-                Err(error) => unreadable.push(error),
-            }
+    fn keys(&self, cx: &Context) -> Found {
+        let mut found = Found::default();
+        for (number, secret) in (1..).zip(&self.options.identities) {
+            let place = format!("identity {number}");
+            found.add(cx.reveal(secret).and_then(|text| identities::parse(text.as_bytes(), &place)));
         }
-        (keys, unreadable)
+        for path in &self.options.identity_files {
+            found.add(
+                read(path).and_then(|bytes| identities::parse(&bytes, &format!("`{}`", path.display()))),
+            );
+        }
+        found
     }
 }
 

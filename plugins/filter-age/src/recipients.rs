@@ -106,6 +106,7 @@ pub fn read_file(path: &Path) -> Result<Vec<Recipient>> {
         return Err(Error::new(ErrorKind::Config, format!("`{}` is larger than 1 MiB", path.display())));
     }
     let mut recipients = Vec::new();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim();
         if !line.is_empty() && !line.starts_with('#') {

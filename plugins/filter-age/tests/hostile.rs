@@ -176,7 +176,8 @@ fn bad_recipients_are_refused_at_once_and_a_private_key_is_not_quoted() {
 /// The error of an encoder that can't be made.
 fn refused(options: Value) -> Error {
     let (next, view) = TestSink::new();
-    let error = age(options).encode(&Context::default(), "data", Box::new(next)).err().unwrap();
+    let encoder = made(options).and_then(|age| age.encode(&Context::default(), "data", Box::new(next)));
+    let error = encoder.err().unwrap();
     assert_eq!(view.len(), 0, "something was written");
     error
 }

@@ -3,6 +3,8 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use common::{FINGERPRINT, IDENTITY, RECIPIENT, age, decode, encode, on_terminal, piped, ssh_key};
 use serde_json::{Map, json};
@@ -166,4 +168,34 @@ fn a_locked_key_opens_with_its_passphrase_and_only_where_it_is_needed() {
     let options =
         json!({ "identities": [IDENTITY], "identity_files": files, "passphrase": { "$secret": "unknown" } });
     assert_eq!(decode(&age(options), &params, &stored).unwrap(), b"hello");
+}
+
+/// What the program takes for whole and what for cut or spoilt; `key.txt` is beside it.
+fn takes(folder: &Path, stored: &[u8]) -> bool {
+    fs::write(folder.join("stored"), stored).unwrap();
+    let ran = Command::new("age").args(["-d", "-i", "key.txt", "stored"]).current_dir(folder).output();
+    ran.expect("`age` is needed: `make setup`").status.success()
+}
+
+#[test]
+fn the_end_of_an_armored_file_is_judged_as_the_age_program_does() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("key.txt"), IDENTITY).unwrap();
+    let filter = age(json!({ "identities": [IDENTITY] }));
+    for length in [0, 1, 20, 47, 48, 49, 1000] {
+        let plain = noise(length as u64, length);
+        let whole = piped(folder.path(), &format!("age -a -r {RECIPIENT}"), &plain);
+        let bare = whole.strip_suffix(b"\n").unwrap();
+        let mut variants: Vec<Vec<u8>> = (1..=60).map(|cut| whole[..whole.len() - cut].to_vec()).collect();
+        for end in ["", "\n\n\n", " ", "\r", "\r\n", "\n \t\r\n", "\nx", "x", "  \n  ", "\n\0"] {
+            variants.push([bare, end.as_bytes()].concat());
+        }
+        variants.push(String::from_utf8_lossy(&whole).replace('\n', "\r\n").into_bytes());
+        for stored in &variants {
+            let end = String::from_utf8_lossy(&stored[stored.len() - 40..]);
+            let decoded = decode(&filter, &Map::new(), stored);
+            assert_eq!(decoded.is_ok(), takes(folder.path(), stored), "{length}: `{end:?}`: {decoded:?}");
+            assert!(decoded.is_err() || decoded.unwrap() == plain, "{length}: `{end}`");
+        }
+    }
 }
