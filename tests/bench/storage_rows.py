@@ -74,14 +74,14 @@ def transfers(bench: Bench, server: Server) -> Iterator[Row]:
     argv = bench.argv("restore", "s3-upload", "--output", decoded)
     ours = Side("windlass restore --output", [[argv]], both(stored(backup, "ours"), bench.remove("decoded")), decoded)
     streams = ["--multi-thread-streams", str(CONCURRENCY), "--multi-thread-chunk-size", f"{PART_MIB}Mi", "--multi-thread-cutoff", f"{PART_MIB}Mi"]
-    theirs = Side(
-        label,
-        [[[*rclone, *streams, remote, str(copy)]]],
-        both(stored(upload, "theirs"), bench.remove("copy.db")),
-        copy,
-        env=environment,
-    )
+    download = [[*rclone, *streams, remote, str(copy)]]
+    # What we always do.
+    to_disk = [["sync", str(copy)]]
+    prepare = both(stored(upload, "theirs"), bench.remove("copy.db"))
+    theirs = Side(label, [download], prepare, copy, env=environment)
     yield Row("s3-download", f"{what}, download", ours, theirs, 1.0, rss_limit=RSS_LIMIT)
+    theirs = Side("rclone copyto; sync", [download, to_disk], prepare, copy, env=environment)
+    yield Row("s3-download-synced", f"{what}, download to the disk", ours, theirs, rss_limit=RSS_LIMIT)
 
 
 def listings(bench: Bench, server: Server) -> Iterator[Row]:

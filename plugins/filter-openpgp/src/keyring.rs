@@ -55,15 +55,25 @@ impl<'a> Keyring<'a> {
                 _ => is_damaged |= names_a_key(packet),
             }
         }
+        // What is wrong with one keeps no other from being tried.
+        let mut failed = None;
         for secret in &self.passphrases {
             if !head.to_passphrases.is_empty() || self.pairs(head).any(|(part, _)| part.is_locked()) {
-                let passphrase = Password::from(self.cx.reveal(secret)?);
-                if let Some(key) = self.open_with(&passphrase, head, &fits, &mut is_damaged)? {
+                let passphrase = match self.cx.reveal(secret) {
+                    Ok(passphrase) => Password::from(passphrase),
+                    Err(error) if error.kind == ErrorKind::Cancelled => return Err(error),
+                    Err(error) => {
+                        failed.get_or_insert(error);
+                        continue;
+                    }
+                };
+                let wrong = (&mut is_damaged, &mut failed);
+                if let Some(key) = self.open_with(&passphrase, head, &fits, wrong) {
                     return Ok(key);
                 }
             }
         }
-        Err(if is_damaged { damaged_head() } else { self.nobody(head) })
+        Err(if is_damaged { damaged_head() } else { failed.unwrap_or_else(|| self.nobody(head)) })
     }
 
     /// Each part of a key with each packet that may be for it, as far as its kind can decrypt.
@@ -90,23 +100,26 @@ impl<'a> Keyring<'a> {
         passphrase: &Password,
         head: &Head,
         fits: &impl Fn(&PlainSessionKey) -> bool,
-        is_damaged: &mut bool,
-    ) -> Result<Option<PlainSessionKey>> {
+        (is_damaged, failed): (&mut bool, &mut Option<Error>),
+    ) -> Option<PlainSessionKey> {
         for packet in &head.to_passphrases {
-            check_work(packet)?;
+            if let Err(error) = check_work(packet) {
+                failed.get_or_insert(error);
+                continue;
+            }
             match decrypt_session_key_with_password(packet, passphrase) {
-                Ok(key) if fits(&key) => return Ok(Some(key)),
+                Ok(key) if fits(&key) => return Some(key),
                 _ => {}
             }
         }
         for (part, packet) in self.pairs(head).filter(|(part, _)| part.is_locked()) {
             match part.open(packet, passphrase) {
-                Answer::Opened(key) if fits(&key) => return Ok(Some(key)),
+                Answer::Opened(key) if fits(&key) => return Some(key),
                 Answer::Opened(_) | Answer::Failed => *is_damaged |= names_a_key(packet),
                 Answer::Locked => {}
             }
         }
-        Ok(None)
+        None
     }
 
     /// No key fits. If one should, its kind can't decrypt here, or what precedes the message is damaged.

@@ -246,6 +246,16 @@ fn version(stored: &[u8], heads: usize) -> u8 {
 }
 
 #[test]
+fn a_passphrase_that_can_not_be_had_does_not_keep_the_others_from_being_tried() {
+    let missing = json!({ "$secret": "unknown" });
+    let (stored, params) = encode(&openpgp(json!({ "passphrase": "right" })), b"hello");
+    let filter = openpgp(json!({ "passphrase": missing, "passphrases": [missing, "right"] }));
+    assert_eq!(decode(&filter, &params, &stored).unwrap(), b"hello");
+    let error = decode(&openpgp(json!({ "passphrase": missing })), &params, &stored).unwrap_err();
+    assert!(error.to_string().contains("unknown"), "{error}");
+}
+
+#[test]
 fn chunks_with_tags_are_written_only_where_all_recipients_announce_them() {
     let gpg = Gpg::new();
     gpg.key(A, MODERN, "", "never");
