@@ -3,6 +3,8 @@
 //! Until all that can be judged is judged, nothing is touched. Whatever fails later leaves the database as it was: the
 //! transaction isn't committed, or the sibling is dropped.
 
+use std::time::{Duration, Instant};
+
 use windlass_plugin_api::{Context, Error, ErrorKind, Inputs, RestoreMode, RestoreOptions, Restored, Result};
 
 use crate::globals::Roles;
@@ -14,6 +16,10 @@ use crate::sibling;
 use crate::target::{Look, Way};
 use crate::words::list;
 
+/// So long a session that has ended may still be listed, on a busy server.
+const ENDING: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Writes the streams to the target.
 pub(crate) fn restore(
     cx: &Context,
@@ -22,7 +28,7 @@ pub(crate) fn restore(
     how: &RestoreOptions,
 ) -> Result<Restored> {
     let server = Server::new(cx, options, Side::Restore)?;
-    let look = Look::take(cx, &server)?;
+    let look = settled(cx, &server, how)?;
     // Asked again: the host asked before the user confirmed.
     if how.mode == RestoreMode::Fail && !look.is_empty(how) {
         return Err(Error::new(ErrorKind::Refused, format!("the database `{}` isn't empty", look.name)));
@@ -49,8 +55,28 @@ pub(crate) fn restore(
     Ok(Restored { place: server.place(&look.name), notes, left_out, ..Restored::default() })
 }
 
+/// Looks again while all that is in the way are sessions of ours: the server lists those that have ended for a moment.
+fn settled(cx: &Context, server: &Server<'_>, how: &RestoreOptions) -> Result<Look> {
+    let end = Instant::now() + ENDING;
+    loop {
+        let look = Look::take(cx, server)?;
+        let sessions = sessions(&look);
+        let are_ours = !sessions.is_empty()
+            && sessions.iter().all(|session| session.contains(" (windlass) idle since "));
+        if !are_ours || look.way(how).ok() != Some(Way::Sibling) || Instant::now() > end {
+            return Ok(look);
+        }
+        cx.go_on()?;
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn sessions(look: &Look) -> &[String] {
+    look.database.as_ref().map(|database| database.sessions.as_slice()).unwrap_or_default()
+}
+
 fn refuse_sessions(look: &Look) -> Result<()> {
-    let sessions = look.database.as_ref().map(|database| database.sessions.as_slice()).unwrap_or_default();
+    let sessions = sessions(look);
     if sessions.is_empty() {
         return Ok(());
     }
