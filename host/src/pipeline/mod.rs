@@ -24,7 +24,7 @@ pub mod guide;
 pub mod hop;
 pub mod inputs;
 pub mod landed;
-mod landing;
+pub mod landing;
 pub mod lane;
 pub mod leftovers;
 pub mod meter;
