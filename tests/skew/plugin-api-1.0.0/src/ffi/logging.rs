@@ -2,7 +2,7 @@
 //!
 //! Every shared library has its own copy of both crates and of std, hence its own subscriber, logger and panic hook.
 //! Libraries that are linked into a plugin log through them too, and what they tell on their way may hold secrets (one
-//! prints private keys while it reads them). So only the plugin's own lines pass at every level; of others, see [`passes`].
+//! prints private keys while it reads them). So only the plugin's own lines pass at every level.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
