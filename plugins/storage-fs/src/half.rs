@@ -12,11 +12,11 @@ use std::time::SystemTime;
 use rustix::fd::OwnedFd;
 use rustix::fs::{self, Advice, AtFlags, Dir, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
+use windlass_folder::key::{AREA, half_name, is_below, read_half_name};
 use windlass_plugin_api::{CreateOptions, Error, ErrorKind, Leftover, Result, Stored, Upload};
 
 use crate::failure::failed;
 use crate::folder::{self, FILE_MODE, FOLDER_MODE, Made, shown};
-use crate::key::{AREA, HalfName};
 use crate::root::Root;
 
 /// After so many bytes the kernel is told to begin writing them to the disk. Otherwise it begins much later, and `finish` has to
@@ -45,10 +45,9 @@ pub struct Half {
 impl Half {
     pub fn begin(root: Arc<Root>, key: &str, how: &CreateOptions) -> Result<Self> {
         let top = root.open_or_create()?;
-        let half_name = HalfName { run: how.run.clone(), key: key.to_owned() };
         for _ in 0..ATTEMPTS {
             let Some(area) = make_area(&root, &top)? else { continue };
-            let name = half_name.new_file_name();
+            let name = half_name(&how.run, key);
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let file = match fs::openat(&area, &name, flags, FILE_MODE) {
                 Ok(file) => File::from(file),
@@ -239,7 +238,7 @@ pub fn leftovers(root: &Root, prefix: &str) -> Result<Vec<Leftover>> {
     for entry in Dir::read_from(&area).map_err(|error| failed("list", &path, error))? {
         let entry = entry.map_err(|error| failed("list", &path, error))?;
         let Ok(handle) = entry.file_name().to_str() else { continue };
-        let Some(half) = HalfName::read(handle).filter(|half| half.is_below(prefix, handle)) else {
+        let Some((run, key)) = read_half_name(handle).filter(|(_, key)| is_below(key, prefix, handle)) else {
             continue;
         };
         // One that is published or dropped at this moment isn't a leftover.
@@ -251,14 +250,7 @@ pub fn leftovers(root: &Root, prefix: &str) -> Result<Vec<Leftover>> {
         let metadata = File::from(file).metadata().map_err(|error| failed("look at", &path, error))?;
         let started = metadata.created().or_else(|_| metadata.modified()).ok().and_then(seconds);
         let (size_bytes, handle) = (Some(metadata.len()), handle.to_owned());
-        found.push(Leftover {
-            key: half.key,
-            handle,
-            run: half.run,
-            size_bytes,
-            started,
-            ..Leftover::default()
-        });
+        found.push(Leftover { key, handle, run, size_bytes, started, ..Leftover::default() });
     }
     found.sort_by(|one, other| (&one.key, &one.handle).cmp(&(&other.key, &other.handle)));
     Ok(found)
@@ -274,7 +266,7 @@ pub fn discard(root: &Root, leftovers: &[Leftover]) -> Result<()> {
     let Some(area) = folder::enter(&top, AREA, &shown(root, AREA))? else { return Ok(()) };
     for leftover in leftovers {
         let handle = &leftover.handle;
-        if handle.contains('/') || HalfName::read(handle).is_none() {
+        if read_half_name(handle).is_none() {
             return Err(Error::new(ErrorKind::Config, format!("`{handle}` isn't a half upload")));
         }
         match fs::unlinkat(&area, handle, AtFlags::empty()) {

@@ -7,7 +7,6 @@
 mod failure;
 mod folder;
 mod half;
-mod key;
 mod list;
 mod object;
 mod root;
@@ -16,6 +15,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use windlass_folder::key;
 use windlass_plugin_api::{
     ByteRange, Context, CreateOptions, Error, ErrorKind, Leftover, ListOptions, Object, Page, Plugin, Reader,
     Result, Storage, StorageReport, Upload, export_plugin, probe,

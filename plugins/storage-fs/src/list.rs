@@ -8,25 +8,23 @@ use std::collections::BinaryHeap;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{Dir, FileType};
-use windlass_plugin_api::{Context, Error, ErrorKind, ListOptions, Object, Page, Result};
+use windlass_folder::key::{self, AREA};
+use windlass_folder::page::Paging;
+use windlass_plugin_api::{Context, ListOptions, Object, Page, Result};
 
 use crate::failure::failed;
 use crate::folder::{self, shown};
-use crate::key::{self, AREA};
 use crate::object::described;
 use crate::root::Root;
 
-/// Names held of one folder, and entries of a page where the caller sets no limit.
+/// Names held of one folder.
 const CHUNK: usize = 4096;
 
 /// One page of what `what` names.
 pub fn page(root: &Root, cx: &Context, what: &ListOptions) -> Result<Page> {
-    if what.delimiter.as_deref().is_some_and(|delimiter| delimiter != "/") {
-        return Err(Error::new(ErrorKind::Unsupported, "keys can be folded at `/` only"));
-    }
-    let mut walk = Walk { root, cx, what, limit: what.limit.unwrap_or(CHUNK), page: Page::default() };
+    let mut walk = Walk { root, cx, page: Paging::new(what)? };
     // Straight to the folder of the prefix: what is beside it isn't read.
-    let base = what.prefix.rfind('/').map_or("", |slash| &what.prefix[..=slash]);
+    let base = walk.page.base();
     let folder = match base.strip_suffix('/') {
         None => root.open()?,
         Some(path) if key::judge(path).is_ok() => match folder::find(root, path)? {
@@ -39,15 +37,13 @@ pub fn page(root: &Root, cx: &Context, what: &ListOptions) -> Result<Page> {
     if let Some(folder) = folder {
         walk.folder(&folder, base)?;
     }
-    Ok(walk.page)
+    Ok(walk.page.end())
 }
 
 struct Walk<'a> {
     root: &'a Root,
     cx: &'a Context,
-    what: &'a ListOptions,
-    limit: usize,
-    page: Page,
+    page: Paging<'a>,
 }
 
 impl Walk<'_> {
@@ -75,40 +71,18 @@ impl Walk<'_> {
         let Some(name) = name.strip_suffix('/') else {
             // It may have gone since its name was read.
             let stat = folder::look(parent, name, &path)?.filter(folder::is_file);
-            return Ok(stat.is_none_or(|stat| self.put(described(key, &stat))));
+            return Ok(stat.is_none_or(|stat| self.page.put(described(key, &stat))));
         };
         let Some(folder) = folder::enter(parent, name, &path)? else { return Ok(true) };
-        if !self.folds(&key) {
+        if !self.page.folds(&key) {
             return self.folder(&folder, &key);
         }
         // A folder without an object in it is no prefix of any key.
         if holds_object(self.root, &folder, &key)? {
-            Ok(self.put(Object { key, ..Object::default() }))
+            Ok(self.page.put(Object { key, ..Object::default() }))
         } else {
             Ok(true)
         }
-    }
-
-    fn put(&mut self, entry: Object) -> bool {
-        self.page.more = self.page.entries.len() >= self.limit;
-        if !self.page.more {
-            self.page.entries.push(entry);
-        }
-        !self.page.more
-    }
-
-    /// All keys below the folder `key` (which ends in `/`) become one entry.
-    fn folds(&self, key: &str) -> bool {
-        self.what.delimiter.is_some() && key.len() > self.what.prefix.len()
-    }
-
-    /// Whether `key`, an object or with its `/` a folder, can have a part in this page.
-    fn concerns(&self, key: &str) -> bool {
-        let is_folder = key.ends_with('/');
-        let (prefix, after) = (&self.what.prefix, self.what.after.as_deref());
-        let is_named = key.starts_with(prefix) || (is_folder && prefix.starts_with(key));
-        let is_later = |after: &str| key > after || (is_folder && !self.folds(key) && after.starts_with(key));
-        is_named && after.is_none_or(is_later)
     }
 
     /// The first names in `folder` behind `after`, sorted, folders with a `/`; and whether these are all.
@@ -116,7 +90,8 @@ impl Walk<'_> {
         let mut names = BinaryHeap::new();
         let mut is_all = true;
         each_name(self.root, folder, base, |name| {
-            if after.is_none_or(|after| name.as_str() > after) && self.concerns(&format!("{base}{name}")) {
+            if after.is_none_or(|after| name.as_str() > after) && self.page.concerns(&format!("{base}{name}"))
+            {
                 names.push(name);
             }
             if names.len() > CHUNK {

@@ -1,9 +1,9 @@
 //! The folder that half uploads lie in: made by the first who needs it, removed by the last who leaves it.
 
+use windlass_folder::key::{AREA, half_name};
 use windlass_plugin_api::{Context, Error, ErrorKind, Result};
 
 use crate::folder::{ATTEMPTS, Folder};
-use crate::key::{AREA, half_name};
 use crate::protocol::{Kind, Session};
 use crate::sending::Sending;
 

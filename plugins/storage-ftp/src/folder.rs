@@ -5,10 +5,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use windlass_folder::key::folders;
 use windlass_plugin_api::{Error, ErrorKind, Result};
 
 use crate::failure::{failed, is_a_link};
-use crate::key;
 use crate::link::Link;
 use crate::protocol::{Facts, Fault, Kind, Session};
 
@@ -134,7 +134,7 @@ impl Folder {
 
     /// Removes the `new` innermost folders of `key` again, as far as nobody else uses them.
     pub async fn unmake(&self, ftp: &mut Session, key: &str, new: usize) {
-        let folders: Vec<&str> = key::folders(key).collect();
+        let folders: Vec<&str> = folders(key).collect();
         for folder in folders.into_iter().rev().take(new) {
             // Not empty, or somebody else's: that is fine.
             if ftp.rmdir(&self.path(folder)).await.is_err() {
@@ -145,7 +145,7 @@ impl Folder {
 
     /// Makes the folders of `key` as far as they are missing. How many are new, counted from the innermost.
     pub async fn make(&self, ftp: &mut Session, key: &str) -> Result<usize> {
-        let folders: Vec<&str> = key::folders(key).collect();
+        let folders: Vec<&str> = folders(key).collect();
         let mut missing = Vec::new();
         for folder in folders.into_iter().rev() {
             match self.look(ftp, folder).await?.map(|facts| facts.kind) {

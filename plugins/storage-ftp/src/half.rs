@@ -7,11 +7,11 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use windlass_folder::key::{AREA, half_name};
 use windlass_plugin_api::{Context, CreateOptions, Error, ErrorKind, Result, Stored, Upload};
 
 use crate::area::{begin, remove_area};
 use crate::folder::{ATTEMPTS, Folder};
-use crate::key::{AREA, half_name};
 use crate::protocol::{Fault, Kind, Session};
 use crate::sending::Sending;
 

@@ -1,10 +1,10 @@
 //! Half uploads that nobody will end, found by their names and removed.
 
+use windlass_folder::key::{AREA, is_below, read_half_name};
 use windlass_plugin_api::{Context, Error, ErrorKind, Leftover, Result};
 
 use crate::area::remove_area;
 use crate::folder::Folder;
-use crate::key::{AREA, is_below, read_half_name};
 use crate::list::names;
 use crate::protocol::{Kind, Session};
 

@@ -10,43 +10,38 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 
-use windlass_plugin_api::{Context, Error, ErrorKind, ListOptions, Object, Page, Result};
+use windlass_folder::key::AREA;
+use windlass_folder::page::Paging;
+use windlass_plugin_api::{Context, ListOptions, Object, Page, Result};
 
 use crate::folder::Folder;
-use crate::key::{self, AREA};
+use crate::key;
 use crate::object::described;
 use crate::pool::Lease;
 use crate::protocol::{Facts, Kind, Session};
 
 /// Names held of one folder: about 100 bytes each.
 const HELD: usize = 32_768;
-/// Entries of a page where the caller sets no limit.
-const PAGE: usize = 4096;
 
 /// One page of what `what` names.
 pub fn page(folder: &Folder, cx: &Context, what: &ListOptions) -> Result<Page> {
-    if what.delimiter.as_deref().is_some_and(|delimiter| delimiter != "/") {
-        return Err(Error::new(ErrorKind::Unsupported, "keys can be folded at `/` only"));
-    }
+    let page = Paging::new(what)?;
     // Straight to the folder of the prefix: what is beside it isn't read.
-    let base = what.prefix.rfind('/').map_or("", |slash| &what.prefix[..=slash]);
+    let base = page.base();
     folder.link.run(cx, async {
         let ftp = folder.link.lease(cx).await?;
-        let limit = what.limit.unwrap_or(PAGE);
-        let mut walk = Walk { folder, ftp, what, limit, page: Page::default() };
+        let mut walk = Walk { folder, ftp, page };
         if walk.begins(base).await? {
             walk.folder(base.to_owned()).await?;
         }
-        Ok(walk.page)
+        Ok(walk.page.end())
     })
 }
 
 struct Walk<'a> {
     folder: &'a Folder,
     ftp: Lease,
-    what: &'a ListOptions,
-    limit: usize,
-    page: Page,
+    page: Paging<'a>,
 }
 
 type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -87,39 +82,17 @@ impl Walk<'_> {
         for (name, facts) in names {
             let key = format!("{base}{name}");
             let goes_on = if !name.ends_with('/') {
-                self.put(described(key, &facts))
-            } else if !self.folds(&key) {
+                self.page.put(described(key, &facts))
+            } else if !self.page.folds(&key) {
                 self.folder(key).await?
             } else {
-                self.put(Object { key, ..Object::default() })
+                self.page.put(Object { key, ..Object::default() })
             };
             if !goes_on {
                 return Ok(false);
             }
         }
         Ok(true)
-    }
-
-    fn put(&mut self, entry: Object) -> bool {
-        self.page.more = self.page.entries.len() >= self.limit;
-        if !self.page.more {
-            self.page.entries.push(entry);
-        }
-        !self.page.more
-    }
-
-    /// All keys below the folder `key` (which ends in `/`) become one entry.
-    fn folds(&self, key: &str) -> bool {
-        self.what.delimiter.is_some() && key.len() > self.what.prefix.len()
-    }
-
-    /// Whether `key`, an object or with its `/` a folder, can have a part in this page.
-    fn concerns(&self, key: &str) -> bool {
-        let is_folder = key.ends_with('/');
-        let (prefix, after) = (&self.what.prefix, self.what.after.as_deref());
-        let is_named = key.starts_with(prefix) || (is_folder && prefix.starts_with(key));
-        let is_later = |after: &str| key > after || (is_folder && !self.folds(key) && after.starts_with(key));
-        is_named && after.is_none_or(is_later)
     }
 
     /// The first names in a folder behind `after`, sorted, folders with a `/`; and whether these are all.
@@ -139,7 +112,8 @@ impl Walk<'_> {
                 break;
             };
             let Some(name) = taken(&name, facts.kind, base) else { continue };
-            if after.is_none_or(|after| name.as_str() > after) && self.concerns(&format!("{base}{name}")) {
+            if after.is_none_or(|after| name.as_str() > after) && self.page.concerns(&format!("{base}{name}"))
+            {
                 held.insert(name, facts);
             }
             if held.len() > HELD {

@@ -7,10 +7,10 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use windlass_folder::key;
 use windlass_plugin_api::{Error, ErrorKind, Result};
 
 use crate::failure::{failed, full, is_a_link};
-use crate::key;
 use crate::link::Link;
 use crate::protocol::{Attrs, Fault, Kind, Session, status};
 

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use windlass_folder::key::{AREA, half_name};
 use windlass_plugin_api::{Context, CreateOptions, Error, ErrorKind, Result, Stored, Upload};
 
 use crate::connect::Connection;
 use crate::flow::Writing;
 use crate::folder::{ATTEMPTS, FILE_MODE, Folder};
-use crate::key::{AREA, half_name};
 use crate::protocol::{Fault, Kind, Session, flags, status};
 
 /// An upload under way. Dropping it removes what there is of it.

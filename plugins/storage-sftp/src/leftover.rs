@@ -1,11 +1,11 @@
 //! Half uploads that nobody will end, found by their names and removed.
 
+use windlass_folder::key::{AREA, is_below, read_half_name};
 use windlass_plugin_api::{Context, Error, ErrorKind, Leftover, Result};
 
 use crate::failure::is_a_link;
 use crate::folder::Folder;
 use crate::half::remove_area;
-use crate::key::{AREA, is_below, read_half_name};
 use crate::list::names;
 use crate::protocol::{Fault, Kind, Session, status};
 

@@ -15,7 +15,6 @@ mod failure;
 mod flow;
 mod folder;
 mod half;
-mod key;
 mod leftover;
 mod link;
 mod list;
@@ -25,6 +24,7 @@ mod protocol;
 
 use std::sync::Arc;
 
+use windlass_folder::key;
 use windlass_plugin_api::{
     ByteRange, Context, CreateOptions, Leftover, ListOptions, Object, Page, Plugin, Reader, Result, Storage,
     StorageReport, Upload, export_plugin,

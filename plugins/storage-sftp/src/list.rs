@@ -8,45 +8,39 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use windlass_plugin_api::{Context, Error, ErrorKind, ListOptions, Object, Page, Result};
+use windlass_folder::key::{self, AREA};
+use windlass_folder::page::Paging;
+use windlass_plugin_api::{Context, Error, ListOptions, Object, Page, Result};
 
 use crate::connect::Connection;
 use crate::folder::Folder;
-use crate::key::{self, AREA};
 use crate::object::described;
 use crate::protocol::{Attrs, Fault, Kind, Name, Session, status};
 
 /// Names held of one folder: about 100 bytes each.
 const HELD: usize = 32_768;
-/// Entries of a page where the caller sets no limit.
-const PAGE: usize = 4096;
 /// Folders that are looked into at once, to see whether an object is in them.
 const AT_ONCE: usize = 32;
 
 /// One page of what `what` names.
 pub fn page(folder: &Arc<Folder>, cx: &Context, what: &ListOptions) -> Result<Page> {
-    if what.delimiter.as_deref().is_some_and(|delimiter| delimiter != "/") {
-        return Err(Error::new(ErrorKind::Unsupported, "keys can be folded at `/` only"));
-    }
+    let page = Paging::new(what)?;
     // Straight to the folder of the prefix: what is beside it isn't read.
-    let base = what.prefix.rfind('/').map_or("", |slash| &what.prefix[..=slash]);
+    let base = page.base();
     folder.link.run(cx, async {
         let connection = folder.link.connection(cx).await?;
-        let limit = what.limit.unwrap_or(PAGE);
-        let mut walk = Walk { folder: folder.clone(), connection, what, limit, page: Page::default() };
+        let mut walk = Walk { folder: folder.clone(), connection, page };
         if walk.begins(base).await? {
             walk.folder(base.to_owned()).await?;
         }
-        Ok(walk.page)
+        Ok(walk.page.end())
     })
 }
 
 struct Walk<'a> {
     folder: Arc<Folder>,
     connection: Arc<Connection>,
-    what: &'a ListOptions,
-    limit: usize,
-    page: Page,
+    page: Paging<'a>,
 }
 
 type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -89,8 +83,8 @@ impl Walk<'_> {
         while let Some((name, attrs)) = names.next() {
             let key = format!("{base}{name}");
             let goes_on = if !name.ends_with('/') {
-                self.put(described(key, &attrs))
-            } else if !self.folds(&key) {
+                self.page.put(described(key, &attrs))
+            } else if !self.page.folds(&key) {
                 self.folder(key).await?
             } else {
                 let mut run = vec![key];
@@ -118,31 +112,9 @@ impl Walk<'_> {
         for looked in folders.into_iter().map(look).collect::<Vec<_>>() {
             let looked = looked.await.map_err(|_| Error::failed("listing was ended"))?;
             let (key, holds) = looked?;
-            goes_on = goes_on && (!holds || self.put(Object { key, ..Object::default() }));
+            goes_on = goes_on && (!holds || self.page.put(Object { key, ..Object::default() }));
         }
         Ok(goes_on)
-    }
-
-    fn put(&mut self, entry: Object) -> bool {
-        self.page.more = self.page.entries.len() >= self.limit;
-        if !self.page.more {
-            self.page.entries.push(entry);
-        }
-        !self.page.more
-    }
-
-    /// All keys below the folder `key` (which ends in `/`) become one entry.
-    fn folds(&self, key: &str) -> bool {
-        self.what.delimiter.is_some() && key.len() > self.what.prefix.len()
-    }
-
-    /// Whether `key`, an object or with its `/` a folder, can have a part in this page.
-    fn concerns(&self, key: &str) -> bool {
-        let is_folder = key.ends_with('/');
-        let (prefix, after) = (&self.what.prefix, self.what.after.as_deref());
-        let is_named = key.starts_with(prefix) || (is_folder && prefix.starts_with(key));
-        let is_later = |after: &str| key > after || (is_folder && !self.folds(key) && after.starts_with(key));
-        is_named && after.is_none_or(is_later)
     }
 
     /// The first names in a folder behind `after`, sorted, folders with a `/`; and whether these are all.
@@ -150,7 +122,8 @@ impl Walk<'_> {
         let mut held = BTreeMap::new();
         let mut is_all = true;
         each_name(&self.folder, &self.connection.sftp, base, |name, attrs| {
-            if after.is_none_or(|after| name.as_str() > after) && self.concerns(&format!("{base}{name}")) {
+            if after.is_none_or(|after| name.as_str() > after) && self.page.concerns(&format!("{base}{name}"))
+            {
                 held.insert(name, attrs);
             }
             if held.len() > HELD {

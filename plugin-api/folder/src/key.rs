@@ -1,6 +1,6 @@
 //! Keys as paths below the root, and the names of half uploads, which carry the key they are meant for. Only text.
 //!
-//! The names are those of the storage `fs`: whoever reaches the same folder by both finds what the other left.
+//! The names are the same for all: whoever reaches a folder by two of them finds with one what the other left.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -24,7 +24,12 @@ pub fn judge(key: &str) -> Result<()> {
     if key.split('/').all(is_name) && !is_ours {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Config, format!("the key `{key}` can't be a file below the root")))
+    Err(refused(key))
+}
+
+/// That a key can't be a file.
+pub fn refused(key: &str) -> Error {
+    Error::new(ErrorKind::Config, format!("the key `{key}` can't be a file below the root"))
 }
 
 /// The folders that `key` lies in, outermost first: `a` and `a/b` of `a/b/c`.
