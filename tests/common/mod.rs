@@ -131,6 +131,8 @@ impl Sandbox {
             .env("HOME", self.path(""))
             .env("WINDLASS_HOST", "web1")
             .env("TERM", "xterm")
+            // `script` asks this variable for the shell, and shells differ in what a signal does to them.
+            .env("SHELL", "/bin/sh")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
