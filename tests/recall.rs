@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{Ran, Sandbox, database};
+use common::{Ran, Sandbox, database, rename_snapshot};
 use windlass_test_servers::{Double, Seaweed};
 
 const BUCKET: &str = "backups";
@@ -25,8 +25,11 @@ fn place() -> Place {
     server.make_bucket(BUCKET);
     drop(database(&sandbox.path("shop.db"), "delete", 1));
     fs::create_dir(sandbox.path("nas")).unwrap();
-    for _ in 0..SNAPSHOTS {
+    for day in 1..=SNAPSHOTS {
         sandbox.ok(&["backup", "sqlite:shop.db", "--storage", "fs:nas"]);
+        let made = fs::read_dir(sandbox.path("nas/web1/shop")).unwrap().map(|id| id.unwrap().path());
+        let new = made.into_iter().find(|id| !id.to_str().unwrap().contains("T120000Z-")).unwrap();
+        rename_snapshot(&new, &format!("202510{day:02}T120000Z-abcd"), &[]);
     }
     for file in sandbox.files("nas") {
         server.put(BUCKET, &file, &fs::read(sandbox.path("nas").join(&file)).unwrap());
@@ -121,11 +124,26 @@ fn a_snapshot_that_is_named_is_fetched_alone() {
     let (ran, fetched) = show(&format!("shop@{id}"));
     assert!(ran.stdout.contains(id.as_str()), "{}", ran.stdout);
     assert_eq!(fetched, std::slice::from_ref(id), "the only one that fits");
-    // The newest is the one with the highest number, which only its manifest has. Once known it is fetched alone.
+    // The newest, and the newest until then, on a machine that has never listed them.
     let newest = place.ids.last().unwrap();
-    assert_eq!(show("shop").1, sorted(&place.ids));
+    for (name, id) in
+        [("shop", newest), ("shop@2025-10-08", id), ("shop@2025-10-08T11:59:59Z", &place.ids[6])]
+    {
+        let (ran, fetched) = show(name);
+        assert!(ran.stdout.contains(id.as_str()), "{}", ran.stdout);
+        assert_eq!(fetched, std::slice::from_ref(id), "{name}");
+    }
+    // A clock had gone back: that there is one such is seen from its id, and what it holds from its manifest.
+    let object = |id: &str, name: &str| format!("web1/shop/{id}/{name}");
+    let late = "20251001T000000Z-0abc";
+    let folder = place.sandbox.path("nas/web1/shop").join(newest);
+    rename_snapshot(&folder, late, &[("sequence", 99.into())]);
+    for name in ["data", "contents.json", "RESTORE.txt", "manifest.json"] {
+        let bytes = fs::read(place.sandbox.path("nas").join(object(late, name))).unwrap();
+        place.server.put(BUCKET, &object(late, name), &bytes);
+    }
     let (ran, fetched) = show("shop");
-    assert!(ran.stdout.contains(newest.as_str()), "{}", ran.stdout);
-    // What is remembered chooses; what is shown is what the storage has.
-    assert_eq!(fetched, std::slice::from_ref(newest));
+    assert!(ran.stdout.contains(late), "{}", ran.stdout);
+    assert_eq!(fetched, [late, newest.as_str()]);
+    assert_eq!(show(&format!("shop@{newest}")).1, std::slice::from_ref(newest));
 }

@@ -311,6 +311,8 @@ fn the_sequence_and_not_the_clock_says_what_is_newest() {
     common::fill(&connection, 5);
     sandbox.ok(&["backup"]);
     let newest = rows(&sandbox.path("shop.db"));
+    let late = sandbox.object("shop", "").file_name().unwrap().to_str().unwrap().to_owned();
+    assert_eq!(&late[16..18], "-0", "its id says that there is a later one: {late}");
     let sequence = |text: &str| {
         let shown = sandbox.ok(&["show", text]);
         let line = shown.lines().find(|line| line.starts_with("sequence")).unwrap().to_owned();

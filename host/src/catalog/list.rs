@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use jiff::Timestamp;
 use windlass_plugin_api::{Context, During, Error, ErrorKind, ListOptions, Object, Result, Storage};
 
 use super::abreast::abreast;
@@ -155,17 +154,27 @@ impl<'a> Catalog<'a> {
         Ok(pages.into_iter().flatten().collect())
     }
 
-    /// The snapshot with the latest id, if there is any: at most one.
-    pub fn newest_by_id(&self, host: &str, pipeline: &str) -> Result<Vec<Found>> {
-        let folders = self.folders(&pipeline_prefix(host, pipeline))?;
-        for id in folders.iter().rev().filter_map(|folder| folder.parse::<SnapshotId>().ok()) {
-            let key = SnapshotKey { host: host.to_owned(), pipeline: pipeline.to_owned(), id };
-            match self.manifest(&key) {
-                Err(error) if error.kind == ErrorKind::NotFound => {}
-                manifest => return Ok(vec![Found { key, manifest, is_recalled: false }]),
+    /// The snapshots among which the newest is, by sequence: see [`newest_of`](Self::newest_of).
+    pub fn newest(&self, host: &str, pipeline: &str) -> Result<Vec<Found>> {
+        self.newest_of(host, pipeline, &self.folders(&pipeline_prefix(host, pipeline))?)
+    }
+
+    /// The snapshots among which the newest of `folders` is, the newest last: the latest by its id that can be read, with those that are
+    /// later and can't, and all that are belated.
+    fn newest_of(&self, host: &str, pipeline: &str, folders: &[String]) -> Result<Vec<Found>> {
+        let is_belated = |folder: &String| folder.parse::<SnapshotId>().is_ok_and(|id| id.is_belated());
+        let (belated, others): (Vec<String>, Vec<String>) = folders.iter().cloned().partition(is_belated);
+        let mut all = self.found(host, pipeline, &belated)?;
+        for folder in others.into_iter().rev() {
+            let found = self.found(host, pipeline, &[folder])?;
+            let is_read = found.iter().any(|found| found.manifest.is_ok());
+            all.extend(found);
+            if is_read {
+                break;
             }
         }
-        Ok(Vec::new())
+        all.sort_by(|a, b| a.order().cmp(&b.order()));
+        Ok(all)
     }
 
     /// Folders of a pipeline that hold no manifest: a run that died, or one under way.
@@ -220,11 +229,16 @@ impl<'a> Catalog<'a> {
             let wanted = prefix.to_ascii_lowercase();
             folders.retain(|folder| folder.to_ascii_lowercase().starts_with(&wanted));
         }
-        let found = self.found(host, pipeline, &folders)?;
+        if let When::At(time) = &reference.when {
+            folders.retain(|folder| folder.parse::<SnapshotId>().is_ok_and(|id| id.time() <= *time));
+        }
+        let found = match &reference.when {
+            When::Id(_) => self.found(host, pipeline, &folders)?,
+            When::Newest | When::At(_) => self.newest_of(host, pipeline, &folders)?,
+        };
         let chosen = match &reference.when {
-            When::Newest => found.last(),
             When::Id(prefix) => only_one(&found, prefix)?,
-            When::At(time) => found.iter().rfind(|snapshot| started(snapshot) <= *time),
+            When::Newest | When::At(_) => found.last(),
         };
         match chosen {
             // What is recalled chooses; what is used is what the storage has.
@@ -284,10 +298,6 @@ impl<'a> Catalog<'a> {
             what.after = last;
         }
     }
-}
-
-fn started(snapshot: &Found) -> Timestamp {
-    snapshot.manifest.as_ref().map_or_else(|_| snapshot.key.id.time(), |manifest| manifest.started)
 }
 
 fn only_one<'f>(found: &'f [Found], prefix: &str) -> Outcome<Option<&'f Found>> {

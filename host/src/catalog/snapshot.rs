@@ -8,10 +8,13 @@ use serde::{Deserialize, Serialize};
 use windlass_plugin_api::{Error, ErrorKind};
 
 /// A snapshot's id: the run's start in UTC and a short random part, such as `20261122T185903Z-k3f9`.
-/// Ids sort by time.
+/// Ids sort by time. That of a run that found a later id than its own, because a clock went back, says so.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SnapshotId(String);
+
+/// What the random part of a belated id begins with. No other one has it.
+const BELATED: &str = "0";
 
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
@@ -27,6 +30,19 @@ impl SnapshotId {
         Self(format!("{}-{tail}", now.strftime("%Y%m%dT%H%M%SZ")))
     }
 
+    /// The same, saying that it may not be later than all before it.
+    #[must_use]
+    pub fn belated(self) -> Self {
+        let (time, tail) = self.0.split_at(TIME_BYTES + 1);
+        Self(format!("{time}{BELATED}{}", &tail[BELATED.len()..]))
+    }
+
+    /// Whether there may be later ids of earlier runs: what comes last only the sequence in the manifests says. All others
+    /// are later than every id that their runs found.
+    pub fn is_belated(&self) -> bool {
+        self.0[TIME_BYTES + 1..].starts_with(BELATED)
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -39,8 +55,11 @@ impl SnapshotId {
     }
 }
 
+/// `20261122T185903Z`.
+const TIME_BYTES: usize = 16;
+
 fn parse_time(id: &str) -> Option<Timestamp> {
-    let stamp = id.get(..16)?;
+    let stamp = id.get(..TIME_BYTES)?;
     jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", stamp)
         .ok()?
         .to_zoned(jiff::tz::TimeZone::UTC)
@@ -53,8 +72,8 @@ impl FromStr for SnapshotId {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let fits = text.len() == 21
-            && text.as_bytes()[16] == b'-'
-            && text[17..].bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+            && text.as_bytes()[TIME_BYTES] == b'-'
+            && text[TIME_BYTES + 1..].bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
             && parse_time(text).is_some();
         if fits {
             return Ok(Self(text.to_owned()));
@@ -170,6 +189,18 @@ mod tests {
         let id = SnapshotId::new(now);
         assert!(id.as_str().starts_with("20261122T185903Z-"), "{id}");
         assert_eq!((id.time(), id.as_str().parse::<SnapshotId>().unwrap()), (now, id));
+    }
+
+    #[test]
+    fn a_belated_id_says_so_and_no_other_does() {
+        let now: Timestamp = "2026-11-22T18:59:03Z".parse().unwrap();
+        for _ in 0..1000 {
+            let id = SnapshotId::new(now);
+            assert!(!id.is_belated(), "{id}");
+            let belated = id.clone().belated();
+            assert!(belated.is_belated() && belated < id, "{belated}");
+            assert_eq!((belated.time(), belated.as_str().parse::<SnapshotId>().unwrap()), (now, belated));
+        }
     }
 
     #[test]

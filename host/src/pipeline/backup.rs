@@ -15,14 +15,16 @@ use super::leftovers::{self, Record};
 use super::outputs::{OpenStorage, SnapshotOutputs, Writing};
 use super::plan::{Engine, Opened, Plan};
 use super::run::{Run, Ticker};
+use super::sense;
+use super::sequence::{self, Next};
 use super::watch::supervise;
-use super::{sense, sequence};
 use crate::catalog::snapshot::{MANIFEST, pipeline_prefix};
 use crate::catalog::{Manifest, SnapshotId, SnapshotKey};
 use crate::exit::{Failure, Outcome};
 use crate::report::{Planned, Stored};
 use crate::run::lock::Lock;
 use crate::run::priority;
+use crate::run::state::Last;
 
 /// Runs a plan. The error names its stage; whatever had been written is gone, or is removed by the next run.
 pub fn backup(engine: &Arc<Engine>, plan: &Arc<Plan>) -> Outcome<Stored> {
@@ -55,14 +57,17 @@ fn snapshot(
     slot: &OnceLock<Arc<SnapshotOutputs>>,
 ) -> Outcome<Stored> {
     let started = Instant::now();
-    let key = run.key(engine, &plan.pipeline);
     let Opened { mut source, filters } = engine.open(plan, &run.cx)?;
     let fan = Fan::open(engine, plan, run)?;
     let _locks = lock(engine, plan, run)?;
     leftovers::remove(engine, &plan.pipeline, &fan)?;
     let probe = probe(engine, plan, run, source.as_mut())?;
     let _ticker = Ticker::start(engine, run, "backup", &plan.pipeline, probe.estimate_bytes);
-    let sequence = sequence::next(engine, plan, &fan)?;
+    let Next { sequence, is_latest } = sequence::next(engine, plan, &fan, &run.id)?;
+    let mut key = run.key(engine, &plan.pipeline);
+    if !is_latest {
+        key.id = key.id.belated();
+    }
     let record = Record::begin(engine.state.get()?, &key, fan.members.iter().map(|member| &member.open))?;
     let writing = Writing::new(run, key, filters, fan, probe.estimate_bytes);
     let outputs = Arc::new(SnapshotOutputs::new(writing.clone()));
@@ -84,7 +89,7 @@ fn snapshot(
     let spoilt = writing.fan.members.iter().filter(|member| failed || member.is_out());
     record.end(leftovers::withdraw(engine, &writing.key, outputs.is_shown(), spoilt));
     let manifest = result?;
-    sequence::remember(engine, plan, sequence);
+    sequence::remember(engine, plan, &Last { sequence, id: manifest.id.clone() });
     Ok(told(&manifest, &writing, started))
 }
 

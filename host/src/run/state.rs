@@ -12,6 +12,17 @@ use rustix::fs::FlockOperation;
 use sha2::{Digest, Sha256};
 use windlass_plugin_api::{During, Result};
 
+use crate::catalog::SnapshotId;
+
+/// The last snapshot of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Last {
+    /// Its number.
+    pub sequence: u64,
+    /// Its id.
+    pub id: SnapshotId,
+}
+
 /// The folder.
 #[derive(Clone, Debug)]
 pub struct StateDir(PathBuf);
@@ -69,14 +80,16 @@ impl StateDir {
         self.0.join("manifests").join(short_hash(name))
     }
 
-    /// The last sequence number that was used for `name`, if it is known here.
-    pub fn sequence(&self, name: &str) -> Option<u64> {
-        fs::read_to_string(self.sequence_file(name)).ok()?.trim().parse().ok()
+    /// The last snapshot that was made of `name`, if it is known here.
+    pub fn last(&self, name: &str) -> Option<Last> {
+        let text = fs::read_to_string(self.sequence_file(name)).ok()?;
+        let (sequence, id) = text.trim().split_once(' ')?;
+        Some(Last { sequence: sequence.parse().ok()?, id: id.parse().ok()? })
     }
 
-    /// Remembers `sequence` for `name`.
-    pub fn remember_sequence(&self, name: &str, sequence: u64) -> io::Result<()> {
-        replace(&self.sequence_file(name), sequence.to_string().as_bytes())
+    /// Remembers `last` for `name`.
+    pub fn remember_last(&self, name: &str, last: &Last) -> io::Result<()> {
+        replace(&self.sequence_file(name), format!("{} {}", last.sequence, last.id).as_bytes())
     }
 
     fn sequence_file(&self, name: &str) -> PathBuf {
