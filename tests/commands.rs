@@ -423,28 +423,14 @@ fn help_lists_the_commands_that_exist_and_no_other() {
         .take_while(|line| !line.is_empty())
         .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
         .collect();
-    let expected = [
-        "init",
-        "check",
-        "backup",
-        "list",
-        "show",
-        "restore",
-        "verify",
-        "copy",
-        "reconcile",
-        "plugins",
-        "config",
-        "completions",
-        "man",
-        "help",
-    ];
-    assert_eq!(commands, expected);
+    let expected =
+        "init check backup list show restore verify copy reconcile prune plugins config completions man help";
+    assert_eq!(commands.join(" "), expected);
     for command in &commands[..commands.len() - 1] {
         let page = sandbox.ok(&[command, "--help"]);
         assert!(page.contains(&format!("Usage: windlass {command}")), "{page}");
     }
-    for later in ["rehearse", "prune", "pin", "unpin", "copy", "schedule", "import"] {
+    for later in ["rehearse", "pin", "unpin", "schedule", "import"] {
         sandbox.run(&[later]).expect(2);
     }
 }

@@ -13,7 +13,7 @@ use std::process::Command;
 
 use common::{Ran, Sandbox, database, repo, rows};
 
-const CONFIGS: [&str; 22] = [
+const CONFIGS: [&str; 23] = [
     "azblob",
     "b2",
     "bucket",
@@ -30,6 +30,7 @@ const CONFIGS: [&str; 22] = [
     "optional-storage",
     "postgres",
     "published",
+    "retention",
     "s3",
     "secrets",
     "sftp",
@@ -216,6 +217,27 @@ fn a_disk_that_is_away_gets_later_what_it_missed() {
     fs::remove_dir_all(sandbox.path("mnt/nas")).unwrap();
     fs::remove_file(&path).unwrap();
     ok(&sandbox, "optional-storage", &["restore", "shop"]);
+    assert_eq!(rows(&path), before);
+}
+
+#[test]
+fn what_a_policy_keeps_stays_and_the_rest_goes() {
+    let sandbox = examples();
+    let path = shop(&sandbox);
+    ok(&sandbox, "retention", &["backup", "--tag", "release=1.4"]);
+    for _ in 0..3 {
+        ok(&sandbox, "retention", &["backup"]);
+    }
+    let told = ok(&sandbox, "retention", &["prune", "--dry-run", "--explain"]);
+    assert!(
+        told.contains(": keep_tags release\n") && told.contains("Would prune shop in nas: 1 removed"),
+        "{told}"
+    );
+    ok(&sandbox, "retention", &["prune"]);
+    assert_eq!(sandbox.files("mnt/nas/backups").len(), 3 * 4);
+    let before = rows(&path);
+    fs::remove_file(&path).unwrap();
+    ok(&sandbox, "retention", &["restore", "shop"]);
     assert_eq!(rows(&path), before);
 }
 

@@ -113,6 +113,7 @@ fn is_enough(creator: &dyn Service, stay: usize, prove: impl Fn(&Sandbox, &[&str
     ours(&["backup", "--dry-run"]).expect(0).says("can't be looked into");
     ours(&["backup", "shop"]).expect(0);
     assert_eq!(ours(&["list"]).code, 1, "it can list");
+    assert_eq!(ours(&["prune"]).code, 1, "it can prune");
     prove(&sandbox, &["verify", "--full", "shop"], SHOP);
 
     let halves = creator.half_uploads();
@@ -200,4 +201,31 @@ fn a_check_of_a_storage_that_locks_leaves_nothing() {
     }
     assert_eq!(backblaze.half_uploads(), 0);
     assert_eq!(backblaze.0.state().files(), 0);
+}
+
+/// Until the lock ends the snapshot is whole, listed, and can be restored.
+#[test]
+fn what_a_lock_keeps_prune_leaves_whole_and_removes_when_the_lock_has_ended() {
+    let backblaze = Backblaze(B2Double::start());
+    let sandbox = Sandbox::new();
+    drop(database(&sandbox.path("shop.db"), "delete", 10));
+    let ours = |arguments: &[&str]| run(&sandbox, &backblaze.secret(), arguments);
+    let listed = || ours(&["--json", "list"]).expect(0).stdout.lines().count();
+    config(&sandbox, &backblaze, &format!("retention = {{ mode = \"compliance\", days = 3 }}\n{SHOP}"));
+    ours(&["backup"]).expect(0);
+    config(&sandbox, &backblaze, SHOP);
+    for _ in 0..2 {
+        ours(&["backup"]).expect(0);
+    }
+    // The locked one stays; the other one goes.
+    let ran =
+        ours(&["prune"]).expect(3).says("it can't be removed: ").says("object lock").prints("1 removed");
+    assert_eq!(ran.stderr.matches("error: ").count(), 1, "{}", ran.stderr);
+    assert_eq!(listed(), 2);
+    ours(&["verify", "--full", "shop"]).expect(0);
+    ours(&["backup"]).expect(0);
+    assert!(!ours(&["check"]).stderr.contains("leftover"));
+    backblaze.0.state().end_locks();
+    ours(&["prune"]).expect(0).prints("2 removed");
+    assert_eq!((listed(), backblaze.0.state().files()), (1, 4));
 }

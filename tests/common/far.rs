@@ -19,7 +19,8 @@ pub trait Service {
 }
 
 pub const SHOP: &str = "[source.shop]\nplugin = \"sqlite\"\npath = \"shop.db\"\n\
-                    [pipeline.shop]\nsource = \"shop\"\nfilters = [\"zstd\"]\nstorage = [\"far\"]\n";
+                    [pipeline.shop]\nsource = \"shop\"\nfilters = [\"zstd\"]\nstorage = [\"far\"]\n\
+                    retention = { keep_last = 1 }\n";
 
 pub fn config(sandbox: &Sandbox, service: &dyn Service, pipelines: &str) {
     sandbox.config(&format!("[storage.far]\n{}\n{pipelines}", service.storage()));
@@ -31,7 +32,7 @@ pub fn run(sandbox: &Sandbox, secret: &str, arguments: &[&str]) -> Ran {
     ran
 }
 
-/// Backs up, lists, proves and restores.
+/// Backs up, lists, proves, restores and prunes.
 pub fn there_and_back(service: &dyn Service) {
     let sandbox = Sandbox::new();
     let original = sandbox.path("shop.db");
@@ -56,6 +57,12 @@ pub fn there_and_back(service: &dyn Service) {
     fs::remove_file(&original).unwrap();
     ok(&["restore", "shop", "--yes"]);
     assert_eq!(rows(&original), before);
+    ok(&["backup", "shop"]);
+    ok(&["prune"]).prints("Pruned shop in far: 1 removed");
+    for object in ["manifest.json", "RESTORE.txt", "contents.json.zst", "data.zst"] {
+        assert!(service.object(&format!("web1/shop/{id}/{object}")).is_none(), "`{object}` is still there");
+    }
+    ok(&["verify", "shop"]);
 }
 
 /// A credential that is none is told at once, and no snapshot is made.

@@ -20,6 +20,27 @@ pub struct Shelf {
     pub objects: BTreeMap<String, u64>,
 }
 
+impl Shelf {
+    /// What is wrong with one of its snapshots, as far as manifests and listings tell; nothing: it can be restored.
+    pub fn fault(&self, found: &Found) -> Option<Error> {
+        let manifest = match &found.manifest {
+            Ok(manifest) => manifest,
+            Err(error) => return Some(error.clone()),
+        };
+        let missing = missing_object(manifest, self).map(|key| Error::damaged(format!("`{key}` is missing")));
+        missing
+            .or_else(|| wrong_size(manifest, self).map(|error| Error { kind: ErrorKind::Damaged, ..error }))
+    }
+
+    /// The keys of everything that lies where the snapshot does, and how many bytes that is.
+    pub fn all_of(&self, key: &SnapshotKey) -> (Vec<String>, u64) {
+        let prefix = key.prefix();
+        let objects = self.objects.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
+        let (keys, bytes): (Vec<String>, Vec<u64>) = objects.map(|(key, bytes)| (key.clone(), bytes)).unzip();
+        (keys, bytes.into_iter().sum())
+    }
+}
+
 /// What a comparison found; storages are numbers, in the order in which they were given.
 #[derive(Clone, Debug)]
 pub enum Difference {
@@ -85,7 +106,7 @@ fn of_one(key: &SnapshotKey, found: &[Option<&Found>], shelves: &[Shelf]) -> Vec
         };
         if let Some(error) = error {
             all.push(Difference::InTheWay { key: key.clone(), at, error });
-        } else if manifest.is_none() || lacks_objects(good, &shelves[at]) {
+        } else if manifest.is_none() || missing_object(good, &shelves[at]).is_some() {
             let origins = (0..found.len()).filter(|&other| other != at && has(other)).collect();
             all.push(Difference::Lacks { manifest: Box::new(good.clone()), origins, at });
         }
@@ -93,8 +114,9 @@ fn of_one(key: &SnapshotKey, found: &[Option<&Found>], shelves: &[Shelf]) -> Vec
     all
 }
 
-fn lacks_objects(manifest: &Manifest, shelf: &Shelf) -> bool {
-    manifest.objects().iter().any(|(key, _, _)| !shelf.objects.contains_key(key))
+fn missing_object(manifest: &Manifest, shelf: &Shelf) -> Option<String> {
+    let objects = manifest.objects().into_iter();
+    objects.map(|(key, _, _)| key).find(|key| !shelf.objects.contains_key(key))
 }
 
 /// An object that is there with another size than it should have.
@@ -141,6 +163,39 @@ mod tests {
         half.objects.pop_first();
         assert_eq!(told(&[half.clone(), whole]), ["0 lacks it, [1] have it"]);
         assert_eq!(told(&[half]), ["0 lacks it, [] have it"]);
+    }
+
+    #[test]
+    fn a_snapshot_that_lacks_an_object_or_has_another_is_at_fault() {
+        let whole = shelf(&example());
+        let fault = |shelf: &Shelf| shelf.fault(&shelf.found[0]).map(|error| (error.kind, error.message));
+        assert_eq!(fault(&whole), None);
+        let mut half = whole.clone();
+        half.objects.pop_first();
+        let (kind, told) = fault(&half).unwrap();
+        assert!(kind == ErrorKind::Damaged && told.ends_with("/RESTORE.txt` is missing"), "{told}");
+        let mut larger = whole.clone();
+        larger.objects.values_mut().for_each(|bytes| *bytes += 1);
+        let (kind, told) = fault(&larger).unwrap();
+        assert!(kind == ErrorKind::Damaged && told.contains(" bytes instead of "), "{told}");
+        let mut unread = whole;
+        unread.found[0].manifest = Err(Error::damaged("x"));
+        assert_eq!(fault(&unread), Some((ErrorKind::Damaged, "x".to_owned())));
+    }
+
+    #[test]
+    fn all_of_a_snapshot_is_what_lies_below_it() {
+        let mut shelf = shelf(&example());
+        let key = example().key();
+        shelf.objects.insert(key.object("manifest.json"), 10);
+        shelf.objects.insert(key.object("unknown/deeper"), 100);
+        for near in
+            ["web1/shop/20261122T185903Z-k3f", "web1/shop/20261122T185903Z-k3f9z/data", "web1/shop2/data"]
+        {
+            shelf.objects.insert(near.to_owned(), 1000);
+        }
+        let (keys, bytes) = shelf.all_of(&key);
+        assert_eq!((keys.len(), bytes), (5, 3 + 3 + 1 + 10 + 100), "{keys:?}");
     }
 
     #[test]

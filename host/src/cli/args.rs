@@ -68,6 +68,8 @@ pub enum Command {
     Copy(Copy),
     /// Copy what the storages of a pipeline lack of each other's snapshots
     Reconcile(Reconcile),
+    /// Remove the snapshots that the `retention` of a pipeline doesn't keep
+    Prune(Prune),
     /// Look at the plugins
     Plugins(Plugins),
     /// Look at the config
@@ -299,6 +301,26 @@ pub struct Reconcile {
     /// Say what would be copied, write nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Wait so long for a run of a pipeline to end (`30s`, `10m`)
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub wait_lock: Option<Duration>,
+}
+
+/// Arguments of `prune`.
+#[derive(clap::Args, Debug)]
+pub struct Prune {
+    /// The pipelines; all that have a `retention` if none is named
+    #[arg(value_name = "[HOST/]PIPELINE")]
+    pub pipelines: Vec<String>,
+    /// Only in this storage (a name or a URL)
+    #[arg(long, value_name = "STORAGE")]
+    pub storage: Option<String>,
+    /// Say what would be removed, remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Say of each snapshot that is kept which rules keep it
+    #[arg(long)]
+    pub explain: bool,
     /// Wait so long for a run of a pipeline to end (`30s`, `10m`)
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub wait_lock: Option<Duration>,

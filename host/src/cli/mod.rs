@@ -16,6 +16,7 @@ mod log;
 mod merged;
 mod output;
 mod plugins;
+mod prune;
 mod reconcile;
 mod restore;
 mod session;
@@ -86,6 +87,7 @@ fn run(args: Args, secrets: Arc<Secrets>, report: Arc<dyn Report>, cancel: Arc<C
         Command::Verify(arguments) => verify::run(&session()?, arguments),
         Command::Copy(arguments) => copy::run(&session()?, arguments),
         Command::Reconcile(arguments) => reconcile::run(&session()?, arguments),
+        Command::Prune(arguments) => prune::run(&session()?, arguments),
         Command::Plugins(arguments) => plugins::run(&session()?, arguments),
         Command::Config(arguments) => config::run(&session()?, arguments),
     }

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use windlass_plugin_api::Context;
 
 use super::args::Reconcile;
-use super::session::{Session, base};
+use super::session::Session;
 use crate::catalog::level::{Difference, Shelf, differences};
-use crate::catalog::{Catalog, Manifest, Reference, When};
+use crate::catalog::{Catalog, Manifest, Reference};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::copies::Held;
 use crate::pipeline::copy::{Request, copy, lock};
 use crate::pipeline::outputs::OpenStorage;
 use crate::pipeline::plan::Engine;
-use crate::report::{Event, error_event};
+use crate::report::Event;
 
 /// Brings the storages of each pipeline level.
 pub fn run(session: &Session, arguments: &Reconcile) -> Outcome<Exit> {
@@ -27,17 +27,7 @@ pub fn run(session: &Session, arguments: &Reconcile) -> Outcome<Exit> {
         return Err(Failure::usage("there is no pipeline to reconcile")
             .hint("Without a config `windlass copy SNAPSHOT --from URL --to URL` copies one snapshot."));
     }
-    let mut wanted = Vec::new();
-    for name in &names {
-        let reference = session.reference(name)?;
-        if reference.when != When::Newest {
-            return Err(
-                Failure::usage("`reconcile` takes pipelines").hint("`windlass copy` copies one snapshot.")
-            );
-        }
-        session.know_pipeline(&reference.pipeline)?;
-        wanted.push(reference);
-    }
+    let wanted = session.whole_pipelines(&names, "reconcile")?;
     let work = Leveller { session, engine: &engine, cx: session.context(&engine), arguments };
     let mut exit = Exit::Ok;
     for reference in wanted {
@@ -58,35 +48,20 @@ impl Leveller<'_> {
     fn pipeline(&self, reference: &Reference) -> Outcome<Exit> {
         let host = reference.host.as_ref().unwrap_or(&self.engine.host);
         let (mut open, mut exit) = (Vec::new(), Exit::Ok);
-        for chosen in self.session.where_to_look(None, Some(&reference.pipeline))? {
-            let names = |storage: &OpenStorage| {
-                let names = self.names(storage, host, &reference.pipeline);
-                names.map_err(|error| Failure::from(error).at(storage.stage.clone()))
-            };
-            let opened = self.engine.open_storage(&chosen, &self.cx);
-            match opened.and_then(|storage| Ok((names(&storage)?, storage))) {
+        for opened in self.session.where_it_lies(self.engine, reference, None)? {
+            match opened {
                 Ok(both) => open.push(both),
-                Err(failure) => exit = exit.and(self.tell(failure, &reference.pipeline)?),
+                Err(failure) => exit = exit.and(self.session.left_out(failure, &reference.pipeline)?),
             }
         }
         let (names, open): (Vec<_>, Vec<OpenStorage>) = open.into_iter().unzip();
         for name in names.into_iter().flatten().collect::<BTreeSet<String>>() {
             exit = exit.and(match self.level(host, &name, &open) {
                 Ok(exit) => exit,
-                Err(failure) => self.tell(failure, &name)?,
+                Err(failure) => self.session.left_out(failure, &name)?,
             });
         }
         Ok(exit)
-    }
-
-    /// The pipeline itself, or those of its items that the storage has.
-    fn names(&self, open: &OpenStorage, host: &str, name: &str) -> windlass_plugin_api::Result<Vec<String>> {
-        let each = self.session.config.pipelines.get(name).and_then(|pipeline| pipeline.each.as_ref());
-        if each.is_none() {
-            return Ok(vec![name.to_owned()]);
-        }
-        let all = Catalog::new(open.storage.as_ref(), &self.cx).pipelines(host)?;
-        Ok(all.into_iter().filter(|other| base(other) == name).collect())
     }
 
     fn level(&self, host: &str, name: &str, open: &[OpenStorage]) -> Outcome<Exit> {
@@ -106,7 +81,7 @@ impl Leveller<'_> {
                     shelves.push(shelf);
                     there.push(storage.clone());
                 }
-                Err(failure) => exit = exit.and(self.tell(failure, name)?),
+                Err(failure) => exit = exit.and(self.session.left_out(failure, name)?),
             }
         }
         let all = differences(&shelves);
@@ -118,7 +93,7 @@ impl Leveller<'_> {
         for difference in all {
             exit = exit.and(match self.settle(difference, &there) {
                 Ok(()) => Exit::Ok,
-                Err(failure) => self.tell(failure, name)?,
+                Err(failure) => self.session.left_out(failure, name)?,
             });
         }
         Ok(exit)
@@ -155,18 +130,5 @@ impl Leveller<'_> {
         let copied = copy(self.engine, &Request { held, to, dry_run: self.arguments.dry_run })?;
         copied.into_iter().for_each(|copied| self.engine.report.event(&Event::Copied(copied)));
         Ok(())
-    }
-
-    /// What couldn't be copied is told, and the others go on; a cancelled process does not.
-    fn tell(&self, failure: Failure, pipeline: &str) -> Outcome<Exit> {
-        if self.engine.cancel.cancelled() {
-            return Err(failure);
-        }
-        let failure = failure.in_pipeline(pipeline);
-        self.engine.report.event(&error_event(&failure));
-        Ok(match failure.exit {
-            Exit::Failed => Exit::Incomplete,
-            exit => exit,
-        })
     }
 }

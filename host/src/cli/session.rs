@@ -184,9 +184,6 @@ impl Session {
         if pipeline.schedule.is_some() {
             notes.push("nothing acts on `schedule` yet: run the backup from cron or a timer".to_owned());
         }
-        if pipeline.retention.is_some() {
-            notes.push("nothing acts on `retention` yet: no snapshot is removed".to_owned());
-        }
         Ok(Plan {
             pipeline: pipeline.name.clone(),
             source,

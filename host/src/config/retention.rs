@@ -1,4 +1,4 @@
-//! What a pipeline should keep: counts, an age, tags. Only read and checked here; nothing acts on it yet.
+//! What a pipeline should keep: counts, an age, tags. Only read and checked here; `crate::retention` judges by it.
 
 use jiff::Span;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ pub struct Retention {
     pub keep_monthly: Option<u32>,
     /// As hours, by year.
     pub keep_yearly: Option<u32>,
-    /// All that are younger than this.
+    /// All that are no more than so much older than the newest.
     pub keep_within: Option<Age>,
     /// All that have one of these tags.
     pub keep_tags: Vec<TagRule>,

@@ -56,7 +56,7 @@ storage = [\"{place_name}\"]
 # When it should run: cron fields, or @hourly, @daily, @weekly. Read and checked, but nothing acts on it yet.
 # schedule = \"0 3 * * *\"
 
-# What should be kept. Read and checked, but nothing acts on it yet.
+# What `windlass prune` keeps: all that any of these keeps.
 # [pipeline.{name}.retention]
 # keep_last = 3
 # keep_daily = 7

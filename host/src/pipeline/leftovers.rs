@@ -196,8 +196,8 @@ fn clear(storage: &dyn Storage, key: &SnapshotKey, cx: &Context) -> Result<u64> 
         return Ok(0);
     }
     let keys = objects_below(storage, &key.prefix(), cx)?;
-    for deleted in storage.delete(cx, &keys)? {
-        deleted?;
+    if !keys.is_empty() {
+        storage.delete(cx, &keys)?.into_iter().collect::<Result<()>>()?;
     }
     Ok((half.len() + keys.len()) as u64)
 }

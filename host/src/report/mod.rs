@@ -11,7 +11,10 @@ use serde::Serialize;
 use windlass_plugin_api::Progress;
 
 use crate::exit::{Exit, Failure};
-pub use rows::{Checked, ConfigRow, CopyRow, CopyView, Planned, PluginRow, SnapshotRow, Stored, TargetView};
+pub use rows::{
+    Checked, ConfigRow, CopyRow, CopyView, Planned, PluginRow, PruneRow, Pruned, SnapshotRow, Stored,
+    TargetView,
+};
 
 /// Takes events, from any thread.
 pub trait Report: Send + Sync {
@@ -96,6 +99,12 @@ pub enum Event {
     Stored(Stored),
     /// A snapshot was copied from storage to storage, or would be.
     Copied(CopyView),
+    /// A prune has removed this snapshot, or would.
+    Removed(PruneRow),
+    /// A prune keeps this snapshot; told if it was asked to explain.
+    Kept(PruneRow),
+    /// A prune of a pipeline in a storage is done.
+    Pruned(Pruned),
     /// What a dry run would do.
     Planned(Planned),
     /// The snapshots that were asked for.

@@ -47,6 +47,46 @@ pub struct CopyView {
     pub dry_run: bool,
 }
 
+/// A snapshot that a prune has judged.
+#[derive(Clone, Debug, Serialize)]
+pub struct PruneRow {
+    /// `shop@20261122T185903Z-k3f9`.
+    pub snapshot: String,
+    /// The host label.
+    pub host: String,
+    /// The pipeline.
+    pub pipeline: String,
+    /// Where.
+    pub storage: String,
+    /// When it was begun, UTC.
+    pub time: String,
+    /// Bytes of all its objects there.
+    pub stored_bytes: u64,
+    /// What keeps it, such as `keep_daily 2026-11-22`; nothing keeps what is removed.
+    pub why: Vec<String>,
+    /// It was only looked at.
+    pub dry_run: bool,
+}
+
+/// What a prune has done to a pipeline in a storage.
+#[derive(Clone, Debug, Serialize)]
+pub struct Pruned {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The host label.
+    pub host: String,
+    /// Where.
+    pub storage: String,
+    /// How many snapshots were removed, or would be.
+    pub removed: usize,
+    /// How many bytes those had.
+    pub removed_bytes: u64,
+    /// How many stay, the damaged ones and those that couldn't be removed too.
+    pub kept: usize,
+    /// It was only looked at.
+    pub dry_run: bool,
+}
+
 /// What a backup would do.
 #[derive(Clone, Debug, Serialize)]
 pub struct Planned {

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::progress::Progress;
 use super::{
-    Checked, CopyRow, CopyView, Event, Planned, PluginRow, Report, SnapshotRow, Stored, TargetView, units,
+    Checked, CopyRow, CopyView, Event, Planned, PluginRow, PruneRow, Pruned, Report, SnapshotRow, Stored,
+    TargetView, units,
 };
 use crate::catalog::Manifest;
 use crate::config::Secrets;
@@ -96,6 +97,9 @@ impl Text {
             Event::Note { pipeline, message } => self.err(&format!("note: {}{message}", before(pipeline))),
             Event::Stored(stored) => self.out(&stored_line(stored)),
             Event::Copied(copied) => self.out(&copied_line(copied)),
+            Event::Removed(row) => self.out(&removed_line(row)),
+            Event::Kept(row) => self.out(&kept_line(row)),
+            Event::Pruned(pruned) => self.out(&pruned_line(pruned)),
             Event::Planned(planned) => self.out(&planned_text(planned)),
             Event::Resolved { snapshot, host, storage, time, age_seconds, .. } => {
                 let local = time.parse().map(units::local).unwrap_or_default();
@@ -180,6 +184,21 @@ fn copied_line(copied: &CopyView) -> String {
         return format!("Would copy {snapshot} from {from} to {to} ({bytes})\n");
     }
     format!("Copied {snapshot} from {from} to {to} ({bytes}) in {}\n", units::seconds(*seconds))
+}
+
+fn removed_line(row: &PruneRow) -> String {
+    let verb = if row.dry_run { "Would remove" } else { "Removed" };
+    format!("{verb} {} from {} ({})\n", row.snapshot, row.storage, units::bytes(row.stored_bytes))
+}
+
+fn kept_line(row: &PruneRow) -> String {
+    format!("Kept {} in {}: {}\n", row.snapshot, row.storage, row.why.join(", "))
+}
+
+fn pruned_line(pruned: &Pruned) -> String {
+    let Pruned { pipeline, storage, removed, removed_bytes, kept, dry_run, .. } = pruned;
+    let (bytes, verb) = (units::bytes(*removed_bytes), if *dry_run { "Would prune" } else { "Pruned" });
+    format!("{verb} {pipeline} in {storage}: {removed} removed ({bytes}), {kept} kept\n")
 }
 
 fn planned_text(planned: &Planned) -> String {

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use windlass_plugin_api::{Error, ErrorKind, Kind};
 
 use super::{Session, base};
-use crate::catalog::{Catalog, Manifest, Reference};
+use crate::catalog::{Catalog, Manifest, Reference, When};
 use crate::config::{Located, Selection};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::copies::Held;
 use crate::pipeline::outputs::OpenStorage;
 use crate::pipeline::plan::{Chosen, Engine};
-use crate::report::{Event, units};
+use crate::report::{Event, error_event, units};
 
 impl Session {
     /// The storages in which to look for snapshots: the one that is named; else the pipeline's; else all of the config.
@@ -59,6 +59,59 @@ impl Session {
             return format!("{}/{text}", self.host()?).parse();
         }
         text.parse()
+    }
+
+    /// The pipelines that `names` name for `command`, which is about all snapshots of each.
+    pub fn whole_pipelines(&self, names: &[String], command: &str) -> Outcome<Vec<Reference>> {
+        let mut wanted = Vec::new();
+        for name in names {
+            let reference = self.reference(name)?;
+            if reference.when != When::Newest {
+                return Err(Failure::usage(format!(
+                    "`{command}` takes pipelines, and `{name}` is a snapshot"
+                )));
+            }
+            self.know_pipeline(&reference.pipeline)?;
+            wanted.push(reference);
+        }
+        Ok(wanted)
+    }
+
+    /// Each storage of a pipeline, with the names that it has there: its own, or those of the items of its `each`.
+    pub fn where_it_lies(
+        &self,
+        engine: &Engine,
+        reference: &Reference,
+        storage: Option<&str>,
+    ) -> Outcome<Vec<Outcome<Shelved>>> {
+        let cx = self.context(engine);
+        let host = reference.host.as_ref().unwrap_or(&engine.host);
+        let each = self.config.pipelines.get(&reference.pipeline).is_some_and(|found| found.each.is_some());
+        let names = |open: &OpenStorage| -> Outcome<Vec<String>> {
+            if !each {
+                return Ok(vec![reference.pipeline.clone()]);
+            }
+            let all = Catalog::new(open.storage.as_ref(), &cx).pipelines(host);
+            let mut all = all.map_err(|error| Failure::from(error).at(open.stage.clone()))?;
+            all.retain(|name| base(name) == reference.pipeline);
+            Ok(all)
+        };
+        let chosen = self.where_to_look(storage, Some(&reference.pipeline))?;
+        let open = |chosen| engine.open_storage(chosen, &cx).and_then(|open| Ok((names(&open)?, open)));
+        Ok(chosen.iter().map(open).collect())
+    }
+
+    /// What couldn't be done is told, and the others go on; a cancelled process does not.
+    pub fn left_out(&self, failure: Failure, pipeline: &str) -> Outcome<Exit> {
+        if self.cancel.cancelled() {
+            return Err(failure);
+        }
+        let failure = failure.in_pipeline(pipeline);
+        self.report.event(&error_event(&failure));
+        Ok(match failure.exit {
+            Exit::Failed => Exit::Incomplete,
+            exit => exit,
+        })
     }
 
     /// The snapshot that `text` names, and what each storage has of it; told as [`Event::Resolved`].
@@ -119,6 +172,9 @@ impl Session {
         });
     }
 }
+
+/// The names that a pipeline has in a storage, and that storage.
+pub type Shelved = (Vec<String>, OpenStorage);
 
 /// A snapshot, and what each storage that could be asked has of it.
 pub struct Resolved {

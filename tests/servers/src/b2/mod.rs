@@ -171,6 +171,11 @@ impl B2State {
         self.visible(name).map(|version| (version.locked_until, version.lock_mode.clone()))
     }
 
+    /// Time passes until nothing is locked any more.
+    pub fn end_locks(&mut self) {
+        self.versions.iter_mut().for_each(|version| version.locked_until = 0);
+    }
+
     /// How many versions of files there are, whatever they are called.
     pub fn files(&self) -> usize {
         self.versions.iter().filter(|version| version.action != "start").count()
