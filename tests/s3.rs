@@ -113,6 +113,48 @@ fn a_key_that_can_only_create_is_enough_to_back_up() {
     assert_eq!(listed.stdout.matches("\"bad@").count(), 1, "{}", listed.stdout);
 }
 
+/// One request of the administrator's, by a program that signs it; status and body.
+fn signed(server: &Seaweed, arguments: &[&str], path: &str) -> (String, String) {
+    let user = format!("{}:{}", Seaweed::ADMIN.id, Seaweed::ADMIN.secret);
+    let output = Command::new("curl")
+        .args(["-s", "-w", "\n%{http_code}", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &user])
+        .args(arguments)
+        .arg(server.endpoint() + path)
+        .output()
+        .expect("`curl` is needed: `make setup`");
+    let told = String::from_utf8(output.stdout).unwrap();
+    let (body, status) = told.rsplit_once('\n').unwrap();
+    (status.to_owned(), body.to_owned())
+}
+
+/// What is pruned is no snapshot any more; the versions stay until their time has passed.
+#[test]
+fn prune_hides_what_a_lock_keeps() {
+    let (server, sandbox) = (Seaweed::start(), Sandbox::new());
+    let locking = ["-X", "PUT", "-H", "x-amz-bucket-object-lock-enabled: true"];
+    assert_eq!(signed(&server, &locking, &format!("/{BUCKET}")).0, "200");
+    drop(database(&sandbox.path("shop.db"), "delete", 10));
+    let lock = "object_lock = { mode = \"compliance\", days = 2 }";
+    sandbox.config(&(storage(&server, "s3", lock) + &shop("") + "retention = { keep_last = 1 }\n"));
+    let admin = |arguments: &[&str]| run(&sandbox, Seaweed::ADMIN, arguments);
+    admin(&["backup"]).expect(0);
+    let hidden = manifest(&sandbox);
+    admin(&["backup"]).expect(0);
+    admin(&["prune"]).expect(0).prints(&format!("Removed shop@{hidden} from s3")).prints("1 removed");
+    let left = manifest(&sandbox);
+    assert_ne!(left, hidden);
+    admin(&["show", &format!("shop@{hidden}")]).expect(10);
+    let (status, versions) = signed(&server, &[], &format!("/{BUCKET}?versions="));
+    assert_eq!(status, "200", "{versions}");
+    let kept = |id: &str| {
+        let versions = versions.split("<Version>").skip(1).filter_map(|rest| rest.split("</Version>").next());
+        versions.filter(|version| version.contains(&format!("/shop/{id}/"))).count()
+    };
+    assert_eq!((kept(&hidden), kept(&left)), (4, 4), "{versions}");
+    admin(&["verify", "--full", "shop"]).expect(0);
+    assert_eq!(sandbox.records(), [""; 0]);
+}
+
 #[test]
 fn wrong_keys_and_a_missing_bucket_are_told_at_once_with_what_to_do() {
     let (server, sandbox) = (server(), Sandbox::new());
