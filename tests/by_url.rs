@@ -198,6 +198,16 @@ fn a_run_by_url_and_a_run_by_config_continue_one_sequence() {
     sandbox.config(CONFIG);
     sandbox.ok(&["backup"]);
     sandbox.ok(&["backup", "sqlite:shop.db", "--storage", "fs:store"]);
-    let shown = |reference: &str| sandbox.ok(&["show", reference]);
-    assert!(shown("shop").contains("sequence     2"), "{}", shown("shop"));
+    let rows = sandbox.ok(&["--json", "list", "--storage", "fs:store"]);
+    let ids = rows.lines().map(|row| {
+        let row: serde_json::Value = serde_json::from_str(row).unwrap();
+        row["id"].as_str().unwrap().to_owned()
+    });
+    let number = |id: String| {
+        let shown = sandbox.ok(&["show", &format!("shop@{id}"), "--storage", "fs:store"]);
+        let line = shown.lines().find(|line| line.starts_with("sequence ")).unwrap().to_owned();
+        line.split_whitespace().last().unwrap().parse::<u64>().unwrap()
+    };
+    let numbers: Vec<u64> = ids.map(number).collect();
+    assert!(numbers.len() == 2 && numbers[0] < numbers[1], "{numbers:?}");
 }

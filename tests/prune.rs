@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime};
 
 use common::fan::{events, listed_in};
 use common::{Sandbox, age_key, rename_snapshot, until};
@@ -262,68 +261,6 @@ fn a_backup_under_way_keeps_prune_out_and_what_a_killed_one_leaves_prune_removes
     assert_eq!(sandbox.records(), [""; 0]);
 }
 
-/// The last change of a file was so many days ago.
-fn age(path: &Path, days: u64) {
-    let ago = SystemTime::now() - Duration::from_secs(days * 24 * 3600);
-    fs::File::options().write(true).open(path).unwrap().set_modified(ago).unwrap();
-}
-
-/// Its state is lost, or it was another machine's: no record names it.
-#[test]
-fn what_dead_runs_have_left_goes_when_nobody_can_be_working_on_it_any_more() {
-    let sandbox = shop("retention = { keep_last = 9 }", &AUTUMN[1..3]);
-    let object = |id: &str, days: u64| {
-        let path = sandbox.write(&format!("store/web1/shop/{id}/data"), "half a run");
-        age(&path, days);
-    };
-    // Before the newest snapshot, and long ago; not so long ago; after it; of another host; and what is no snapshot's.
-    object("20261014T120000Z-dead", 8);
-    object("20261016T120000Z-slow", 6);
-    object("20261031T120001Z-newr", 8);
-    object("2026-notes", 8);
-    sandbox.write("store/web2/shop/20261014T120000Z-dead/data", "another host's");
-    age(&sandbox.path("store/web2/shop/20261014T120000Z-dead/data"), 8);
-    let dry =
-        sandbox.run(&["prune", "--dry-run"]).expect(0).says("would remove 1 objects of runs that had died");
-    dry.prints("0 removed (0 B), 2 kept");
-    assert_eq!(sandbox.files("store").len(), 2 * OBJECTS.len() + 5);
-    sandbox.run(&["prune"]).expect(0).says("removed 1 objects of runs that had died");
-    let files = sandbox.files("store");
-    let is_there = |part: &str| files.iter().any(|file| file.contains(part));
-    assert!(!is_there("web1/shop/20261014T120000Z-dead"), "{files:?}");
-    for stays in ["-slow/", "-newr/", "2026-notes/", "web2/shop/20261014T120000Z-dead/"] {
-        assert!(is_there(stays), "{stays}: {files:?}");
-    }
-    sandbox.run(&["prune"]).expect(0).prints("0 removed");
-    sandbox.ok(&["verify", "shop"]);
-}
-
-#[test]
-fn a_half_upload_that_no_record_names_is_told_and_may_be_in_use() {
-    let sandbox = shop("retention = { keep_last = 9 }", &AUTUMN[..1]);
-    let gate = sandbox.path("gate");
-    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
-    let text = fs::read_to_string(sandbox.path("windlass.toml")).unwrap();
-    let slow = format!("[\"sh\", \"-c\", \"head -c 6000000 /dev/zero; cat {}\"]", gate.display());
-    sandbox.config(&text.replace("[\"cat\", \"data\"]", &slow));
-    let mut backup = sandbox.spawn(&["backup"]);
-    until("a half upload", || sandbox.files("store").len() > OBJECTS.len());
-    backup.kill().unwrap();
-    backup.wait().unwrap();
-    fs::remove_dir_all(sandbox.path(".local")).unwrap();
-    sandbox.config(&text);
-    back_up(&sandbox, "shop", &["20990101"]);
-    let half = || sandbox.files("store").into_iter().find(|file| file.contains(".windlass-"));
-    let told = sandbox.run(&["check"]).stdout;
-    assert!(
-        told.contains("half upload of `web1/shop/") && told.contains("after a week `prune` removes it"),
-        "{told}"
-    );
-    let before = half().expect("a half upload");
-    sandbox.ok(&["prune"]);
-    assert_eq!(half(), Some(before));
-}
-
 #[test]
 fn each_storage_is_judged_by_itself_and_one_that_is_away_keeps_no_other_from_it() {
     let sandbox = Sandbox::new();
@@ -387,6 +324,19 @@ fn the_items_of_an_each_are_judged_one_by_one() {
 }
 
 #[test]
+fn a_pipeline_that_can_not_be_pruned_keeps_no_other_from_it() {
+    let sandbox = Sandbox::new();
+    let policy = "retention = { keep_last = 1 }";
+    config(&sandbox, policy, "");
+    back_up(&sandbox, "shop", &AUTUMN[..2]);
+    let broken = "[storage.far]\nplugin = \"fs\"\nroot = { env = \"NOWHERE\" }\n\
+                  [pipeline.a]\nsource = \"it\"\nstorage = [\"far\"]\nretention = { keep_last = 1 }\n";
+    config(&sandbox, policy, broken);
+    sandbox.run(&["prune"]).expect(2).says("NOWHERE").prints("Pruned shop in nas: 1 removed");
+    assert_eq!(left(&sandbox, "store/web1/shop"), ["20261015"]);
+}
+
+#[test]
 fn what_can_not_be_meant_is_refused_and_removes_nothing() {
     let sandbox = shop("retention = { keep_last = 1 }", &AUTUMN[..3]);
     let before = everything(&sandbox, "-");
@@ -402,6 +352,15 @@ fn what_can_not_be_meant_is_refused_and_removes_nothing() {
             sandbox.run(names).expect(2).says("pipeline.shop.retention");
         }
     }
+    // Nobody's snapshots: else a host of another name would never be pruned, and nobody would know.
+    config(&sandbox, "retention = { keep_last = 1 }", "");
+    for names in
+        [&["prune", "wbe1/shop"][..], &["--host", "nobody", "prune"], &["-q", "--host", "nobody", "prune"]]
+    {
+        sandbox.run(names).expect(10).says("no snapshot of ").says("hint:");
+    }
+    let elsewhere = ["prune", "--storage", "fs:store"];
+    sandbox.run(&elsewhere).expect(2).says("no pipeline of `fs:store` has a `retention`");
     config(&sandbox, "", "");
     sandbox.run(&["prune"]).expect(2).says("no pipeline has a `retention`").says("hint:");
     sandbox.run(&["prune", "shop"]).expect(2).says("pipeline `shop` has no `retention`").says("hint:");

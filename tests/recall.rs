@@ -137,7 +137,7 @@ fn a_snapshot_that_is_named_is_fetched_alone() {
     let object = |id: &str, name: &str| format!("web1/shop/{id}/{name}");
     let late = "20251001T000000Z-0abc";
     let folder = place.sandbox.path("nas/web1/shop").join(newest);
-    rename_snapshot(&folder, late, &[("sequence", 99.into())]);
+    rename_snapshot(&folder, late, &[("sequence", 9_000_000_000_u64.into())]);
     for name in ["data", "contents.json", "RESTORE.txt", "manifest.json"] {
         let bytes = fs::read(place.sandbox.path("nas").join(object(late, name))).unwrap();
         place.server.put(BUCKET, &object(late, name), &bytes);

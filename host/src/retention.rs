@@ -1,8 +1,8 @@
 //! Which snapshots of a pipeline a policy keeps.
 //!
-//! It computes and touches nothing. Ages are counted from the newest snapshot and not from the clock: a pipeline that makes no
-//! more snapshots, or a clock that is wrong, empties nothing. The newest snapshot is kept whatever the policy says, and so is
-//! the newest from which nothing was left out.
+//! It computes and touches nothing. Ages are counted from the newest snapshot and not from today: a pipeline that makes no more
+//! snapshots isn't emptied. The newest snapshot is kept whatever the policy says, and so is the newest from which nothing was left
+//! out. Where sequence numbers and times disagree of what is newer, for clocks went back, what either order keeps is kept.
 
 use std::collections::HashSet;
 
@@ -25,9 +25,35 @@ fn periods(policy: &Retention) -> [(&'static str, Option<u32>, &'static str); 5]
     ]
 }
 
-/// Why each of `snapshots` is kept, a reason for each rule that keeps it; none: it isn't. They are ordered as their runs were, the
+/// Why each of `snapshots` is kept, a reason for each rule that keeps it; none: it isn't. They are ordered by their sequence, the
 /// oldest first, and each of them can be restored. A day is one of `zone`.
-pub fn judge(policy: &Retention, snapshots: &[&Manifest], zone: &TimeZone) -> Vec<Vec<String>> {
+pub fn judge(
+    policy: &Retention,
+    snapshots: &[&Manifest],
+    zone: &TimeZone,
+    now: Timestamp,
+) -> Vec<Vec<String>> {
+    let mut reasons = judge_in_order(policy, snapshots, zone, now);
+    // Of those of one second the sequence tells.
+    let mut by_time: Vec<usize> = (0..snapshots.len()).collect();
+    by_time.sort_by_key(|&at| snapshots[at].id.time());
+    if !by_time.is_sorted() {
+        let reordered: Vec<&Manifest> = by_time.iter().map(|&at| snapshots[at]).collect();
+        for (&at, why) in by_time.iter().zip(judge_in_order(policy, &reordered, zone, now)) {
+            if reasons[at].is_empty() {
+                reasons[at].extend(why.into_iter().map(|why| format!("{why}, going by time")));
+            }
+        }
+    }
+    reasons
+}
+
+fn judge_in_order(
+    policy: &Retention,
+    snapshots: &[&Manifest],
+    zone: &TimeZone,
+    now: Timestamp,
+) -> Vec<Vec<String>> {
     let mut reasons = vec![Vec::new(); snapshots.len()];
     let newest_first = || (0..snapshots.len()).rev();
     let Some(newest) = newest_first().next() else { return reasons };
@@ -51,7 +77,8 @@ pub fn judge(policy: &Retention, snapshots: &[&Manifest], zone: &TimeZone) -> Ve
         }
     }
     if let Some(age) = &policy.keep_within {
-        let newest = snapshots[newest].started.to_zoned(zone.clone());
+        // One of a clock that is ahead would make all others old.
+        let newest = snapshots[newest].started.min(now).to_zoned(zone.clone());
         // Longer than time is: everything.
         let since = newest.checked_sub(age.span).map_or(Timestamp::MIN, |zoned| zoned.timestamp());
         for at in newest_first().filter(|&at| snapshots[at].started >= since) {

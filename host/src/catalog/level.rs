@@ -9,7 +9,7 @@ use windlass_plugin_api::{Error, ErrorKind};
 
 use super::list::Found;
 use super::manifest::Manifest;
-use super::snapshot::SnapshotKey;
+use super::snapshot::{MANIFEST, SnapshotKey};
 
 /// What a storage holds of a pipeline.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +27,10 @@ impl Shelf {
             Ok(manifest) => manifest,
             Err(error) => return Some(error.clone()),
         };
+        let own = found.key.object(MANIFEST);
+        if !self.objects.contains_key(&own) {
+            return Some(Error::new(ErrorKind::NotFound, format!("`{own}` went while it was looked at")));
+        }
         let missing = missing_object(manifest, self).map(|key| Error::damaged(format!("`{key}` is missing")));
         missing
             .or_else(|| wrong_size(manifest, self).map(|error| Error { kind: ErrorKind::Damaged, ..error }))
@@ -135,7 +139,9 @@ mod tests {
 
     fn shelf(manifest: &Manifest) -> Shelf {
         let found = Found { key: manifest.key(), manifest: Ok(manifest.clone()), is_recalled: false };
-        let objects = manifest.objects().into_iter().map(|(key, bytes, _)| (key, bytes)).collect();
+        let mut objects: BTreeMap<String, u64> =
+            manifest.objects().into_iter().map(|(key, bytes, _)| (key, bytes)).collect();
+        objects.insert(manifest.key().object(MANIFEST), 10);
         Shelf { found: vec![found], objects }
     }
 
@@ -178,6 +184,9 @@ mod tests {
         larger.objects.values_mut().for_each(|bytes| *bytes += 1);
         let (kind, told) = fault(&larger).unwrap();
         assert!(kind == ErrorKind::Damaged && told.contains(" bytes instead of "), "{told}");
+        let mut gone = whole.clone();
+        gone.objects.remove(&example().key().object(MANIFEST));
+        assert_eq!(fault(&gone).unwrap().0, ErrorKind::NotFound);
         let mut unread = whole;
         unread.found[0].manifest = Err(Error::damaged("x"));
         assert_eq!(fault(&unread), Some((ErrorKind::Damaged, "x".to_owned())));
@@ -187,7 +196,6 @@ mod tests {
     fn all_of_a_snapshot_is_what_lies_below_it() {
         let mut shelf = shelf(&example());
         let key = example().key();
-        shelf.objects.insert(key.object("manifest.json"), 10);
         shelf.objects.insert(key.object("unknown/deeper"), 100);
         for near in
             ["web1/shop/20261122T185903Z-k3f", "web1/shop/20261122T185903Z-k3f9z/data", "web1/shop2/data"]

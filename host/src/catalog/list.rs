@@ -192,10 +192,12 @@ impl<'a> Catalog<'a> {
 
     /// What this storage holds of a pipeline.
     pub fn shelf(&self, host: &str, pipeline: &str) -> Result<Shelf> {
-        let prefix = pipeline_prefix(host, pipeline);
+        // In this order: of a snapshot that comes meanwhile everything is there before its manifest is.
+        let found = self.snapshots(host, pipeline)?;
         let mut objects = BTreeMap::new();
+        let prefix = pipeline_prefix(host, pipeline);
         self.entries(&prefix, None, |entry| _ = objects.insert(entry.key, entry.size_bytes))?;
-        Ok(Shelf { found: self.snapshots(host, pipeline)?, objects })
+        Ok(Shelf { found, objects })
     }
 
     /// The manifest of one snapshot; [`NotFound`](ErrorKind::NotFound) if there is none.

@@ -30,6 +30,10 @@ pub const BLOCK_BYTES: u64 = 16 << 20;
 
 /// A manifest larger than this isn't one of ours: it would only fill the memory.
 pub const MAX_BYTES: u64 = 256 << 20;
+
+/// No sequence is larger. It leaves JSON's readers their precision, and room for more seconds than there will be.
+pub const MAX_SEQUENCE: u64 = 1 << 53;
+
 /// How many filters a stream may have: each one takes a thread and memory to read it.
 pub const MOST_FILTERS: usize = 16;
 
@@ -41,7 +45,7 @@ pub struct Manifest {
     /// Features without which a reader can't read it.
     #[serde(default)]
     pub requires: Vec<String>,
-    /// Orders the runs of a pipeline, also when a clock goes back.
+    /// Orders the runs of a pipeline, also when a clock goes back: the start in seconds since 1970, or more.
     pub sequence: u64,
     /// The host label of the machine that made it.
     pub host: String,
@@ -196,6 +200,9 @@ impl Manifest {
     fn check_names(&self) -> Result<(), String> {
         if !is_host_label(&self.host) || !is_pipeline_name(&self.pipeline) {
             return Err("host or pipeline isn't a valid name".to_owned());
+        }
+        if self.sequence > MAX_SEQUENCE {
+            return Err(format!("its sequence is {}", self.sequence));
         }
         if self.contents.name != CONTENTS {
             return Err("the description of the content has a wrong name".to_owned());

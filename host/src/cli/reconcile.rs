@@ -9,6 +9,7 @@ use super::args::Reconcile;
 use super::session::Session;
 use crate::catalog::level::{Difference, Shelf, differences};
 use crate::catalog::{Catalog, Manifest, Reference};
+use crate::config::Selection;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::pipeline::copies::Held;
 use crate::pipeline::copy::{Request, copy, lock};
@@ -28,10 +29,12 @@ pub fn run(session: &Session, arguments: &Reconcile) -> Outcome<Exit> {
             .hint("Without a config `windlass copy SNAPSHOT --from URL --to URL` copies one snapshot."));
     }
     let wanted = session.whole_pipelines(&names, "reconcile")?;
+    session.judge(Selection::Pipelines(&[]))?;
     let work = Leveller { session, engine: &engine, cx: session.context(&engine), arguments };
     let mut exit = Exit::Ok;
     for reference in wanted {
-        exit = exit.and(work.pipeline(&reference)?);
+        let done = work.pipeline(&reference);
+        exit = exit.and(done.or_else(|failure| session.left_out(failure, &reference.pipeline))?);
     }
     Ok(exit)
 }

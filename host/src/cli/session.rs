@@ -9,7 +9,7 @@ pub use look::{Resolved, same};
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -43,6 +43,8 @@ pub struct Session {
     pub report: Arc<dyn Report>,
     /// What is wrong with the config's text; told with what is wrong with its content.
     problems: Problems,
+    /// Warnings, each of which is told once.
+    told: Mutex<BTreeSet<String>>,
     secrets: Arc<Secrets>,
     pub(super) cancel: Arc<Cancel>,
     global: Global,
@@ -65,15 +67,19 @@ impl Session {
         let exe = std::env::current_exe().unwrap_or_default();
         let dirs = search_dirs(&global.plugin_dirs, &|name| std::env::var_os(name), &dirs, &exe);
         let registry = Arc::new(Registry::new(dirs, Arc::new(PluginLog), log::level(global)));
-        Ok(Self { config, registry, report, problems, secrets, cancel, global: global.clone() })
+        let told = Mutex::default();
+        Ok(Self { config, registry, report, problems, told, secrets, cancel, global: global.clone() })
     }
 
     /// Judges what `which` names, telling warnings; every problem at once is the error.
     pub fn judge(&self, which: Selection<'_>) -> Outcome<()> {
         let known: &dyn Known = self.registry.as_ref();
         let warnings = self.config.check(known, which, &self.secrets, self.problems.clone())?;
-        for warning in warnings {
-            self.report.event(&Event::Warning { pipeline: None, message: warning.to_string() });
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for message in warnings.into_iter().map(|warning| warning.to_string()) {
+            if told.insert(message.clone()) {
+                self.report.event(&Event::Warning { pipeline: None, message });
+            }
         }
         Ok(())
     }

@@ -97,6 +97,10 @@ impl Age {
         if !span.is_positive() {
             return Err(format!("`{text}` must be more than nothing"));
         }
+        // Other programs write months so.
+        if span.get_minutes() != 0 || span.get_seconds() != 0 {
+            return Err(format!("`{text}` has minutes or seconds; months are written `6mo`"));
+        }
         Ok(Self { text: text.to_owned(), span })
     }
 }
@@ -161,6 +165,8 @@ mod tests {
             ("{ keep_within = '0d' }", "more than nothing"),
             ("{ keep_within = '-3d' }", "more than nothing"),
             ("{ keep_within = 'a while' }", "not a span of time"),
+            ("{ keep_within = '6m' }", "months are written `6mo`"),
+            ("{ keep_within = '1y 6m' }", "months are written `6mo`"),
             ("{ keep_tags = ['a b'] }", "neither `TAG` nor"),
             ("{ keep_tags = 3 }", "expected a string or an array"),
         ] {

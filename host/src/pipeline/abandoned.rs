@@ -1,16 +1,17 @@
 //! What dead runs have left that no record of this machine names: another machine made it, or its state folder is lost.
 //!
-//! It is only taken for that where nobody can be working on it any more: a later run has made a snapshot since, and nothing of it has
-//! changed for a week. A time that the storage doesn't tell is none that has passed.
+//! It is only taken for that where nobody can be working on it any more: a later run has made a snapshot since, no object has changed
+//! and no upload was begun for a week. A time that the storage doesn't tell is none that has passed. Where RESTORE.txt is, everything
+//! else is too: such a folder may be a snapshot that has lost its manifest, or waits for it, and is left to people.
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use windlass_plugin_api::{Context, Leftover, Result, Storage};
+use windlass_plugin_api::{Context, Leftover, Object, Result, Storage};
 
 use super::landed;
 use crate::catalog::level::Shelf;
-use crate::catalog::snapshot::{MANIFEST, SnapshotId, SnapshotKey, pipeline_prefix};
+use crate::catalog::snapshot::{MANIFEST, RESTORE_TXT, SnapshotId, SnapshotKey, pipeline_prefix};
 
 /// So many seconds must have passed since the last change: longer than any upload takes.
 const LONG_SECONDS: i64 = 7 * 24 * 3600;
@@ -47,13 +48,14 @@ impl Abandoned {
         let mut keys = Vec::new();
         for id in ids.difference(&busy) {
             let key = SnapshotKey { id: id.clone(), ..newest.clone() };
-            let manifest = key.object(MANIFEST);
+            let (manifest, text) = (key.object(MANIFEST), key.object(RESTORE_TXT));
             if shelf.objects.contains_key(&manifest) {
                 continue;
             }
             // Anew: it may have become a snapshot since.
             let there = landed::below(storage, &key.prefix(), cx)?;
-            if there.iter().all(|object| object.key != manifest && is_old(object.modified)) {
+            let is_dead = |object: &Object| object.key != text && is_old(object.modified);
+            if there.iter().all(is_dead) && storage.stat(cx, &manifest)?.is_none() {
                 keys.extend(there.into_iter().map(|object| object.key));
             }
         }
@@ -88,6 +90,7 @@ mod tests {
 
     const NEWEST: &str = "20261122T185903Z-k3f9";
     const DEAD: &str = "20261101T000000Z-dead";
+    const LOST: &str = "20261102T000000Z-lost";
     const LATER: &str = "20261123T000000Z-late";
 
     fn key(id: &str) -> SnapshotKey {
@@ -114,6 +117,8 @@ mod tests {
             dead.clone(),
             key(LATER).object("data"),
             key(NEWEST).object("data"),
+            key(LOST).object("data"),
+            key(LOST).object("RESTORE.txt"),
             format!("web1/shop-2/{DEAD}/data"),
             format!("web2/shop/{DEAD}/data"),
             "web1/shop/notes".to_owned(),
@@ -128,7 +133,7 @@ mod tests {
         let half: Vec<&str> = old.half.iter().map(|half| half.key.as_str()).collect();
         assert_eq!(half, [key(DEAD).object("data-0001")]);
         old.remove(&storage, &TestHost::new().context()).unwrap();
-        assert!(!storage.objects().contains_key(&dead) && storage.objects().len() == 6);
+        assert!(!storage.objects().contains_key(&dead) && storage.objects().len() == 8);
         assert_eq!(found(&storage, 8), Abandoned::default());
     }
 

@@ -15,16 +15,14 @@ use super::leftovers::{self, Record};
 use super::outputs::{OpenStorage, SnapshotOutputs, Writing};
 use super::plan::{Engine, Opened, Plan};
 use super::run::{Run, Ticker};
-use super::sense;
-use super::sequence::{self, Next};
 use super::watch::supervise;
+use super::{sense, sequence};
 use crate::catalog::snapshot::{MANIFEST, pipeline_prefix};
 use crate::catalog::{Manifest, SnapshotId, SnapshotKey};
 use crate::exit::{Failure, Outcome};
 use crate::report::{Planned, Stored};
 use crate::run::lock::Lock;
 use crate::run::priority;
-use crate::run::state::Last;
 
 /// Runs a plan. The error names its stage; whatever had been written is gone, or is removed by the next run.
 pub fn backup(engine: &Arc<Engine>, plan: &Arc<Plan>) -> Outcome<Stored> {
@@ -63,9 +61,9 @@ fn snapshot(
     leftovers::remove(engine, &plan.pipeline, &fan)?;
     let probe = probe(engine, plan, run, source.as_mut())?;
     let _ticker = Ticker::start(engine, run, "backup", &plan.pipeline, probe.estimate_bytes);
-    let Next { sequence, is_latest } = sequence::next(engine, plan, &fan, &run.id)?;
+    let next = sequence::next(engine, plan, &fan, &run.id)?;
     let mut key = run.key(engine, &plan.pipeline);
-    if !is_latest {
+    if !next.is_latest {
         key.id = key.id.belated();
     }
     let record = Record::begin(engine.state.get()?, &key, fan.members.iter().map(|member| &member.open))?;
@@ -77,7 +75,7 @@ fn snapshot(
         .inspect(|contents| tell(engine, &plan.pipeline, contents))
         .and_then(|contents| {
             let source = (source.as_ref(), &probe);
-            describe(engine, plan, &writing, source, sequence, &outputs, contents)
+            describe(engine, plan, &writing, source, next.sequence, &outputs, contents)
         })
         .and_then(|manifest| publish(&writing, &outputs, &manifest).map(|()| manifest));
     let failed = result.is_err();
@@ -89,7 +87,7 @@ fn snapshot(
     let spoilt = writing.fan.members.iter().filter(|member| failed || member.is_out());
     record.end(leftovers::withdraw(engine, &writing.key, outputs.is_shown(), spoilt));
     let manifest = result?;
-    sequence::remember(engine, plan, &Last { sequence, id: manifest.id.clone() });
+    sequence::remember(engine, plan, &next, &manifest.id);
     Ok(told(&manifest, &writing, started))
 }
 

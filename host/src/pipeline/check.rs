@@ -260,7 +260,7 @@ fn held(open: &OpenStorage, host: &str, pipeline: &str, cx: &Context) -> Result<
     let errors = snapshots.iter().filter_map(|snapshot| snapshot.manifest.as_ref().err());
     details.extend(errors.map(|error| format!("warning: {}", error.one_line())));
     let whose =
-        "a run that is under way, or one that died on another machine; after a week `prune` removes it";
+        "a run that is under way, or one that died on another machine (`prune` clears up after a week)";
     for key in catalog.incomplete(host, pipeline)? {
         details.push(format!("warning: `{}` holds no manifest: {whose}", key.prefix()));
     }

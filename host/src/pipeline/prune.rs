@@ -41,7 +41,7 @@ pub struct Request {
 }
 
 /// Prunes one pipeline in one storage. What can't be removed is told, and the others go.
-pub fn prune(engine: &Arc<Engine>, request: &Request) -> Outcome<Exit> {
+pub fn prune(engine: &Arc<Engine>, request: &Request) -> Outcome<Done> {
     let run = Run::new(engine, SnapshotId::new(jiff::Timestamp::now()));
     let work = {
         let (engine, request, run) = (engine.clone(), request.clone(), run.clone());
@@ -51,6 +51,23 @@ pub fn prune(engine: &Arc<Engine>, request: &Request) -> Outcome<Exit> {
     outcome.map_err(|failure| run.cancel.reason().map_or(failure, |reason| reason.failure()))
 }
 
+/// What came of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Done {
+    /// What the process should end with, if this were all.
+    pub exit: Exit,
+    /// How many snapshots there were.
+    pub found: usize,
+}
+
+impl Done {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { exit: self.exit.and(other.exit), found: self.found + other.found }
+    }
+}
+
 struct Pruning<'a> {
     engine: &'a Engine,
     request: &'a Request,
@@ -58,7 +75,7 @@ struct Pruning<'a> {
 }
 
 impl Pruning<'_> {
-    fn prune(&self) -> Outcome<Exit> {
+    fn prune(&self) -> Outcome<Done> {
         let Request { host, pipeline, open, policy, dry_run, .. } = self.request;
         if !dry_run {
             leftovers::remove_from(self.engine, pipeline, open, &self.run.cx);
@@ -74,7 +91,7 @@ impl Pruning<'_> {
                 (fault, _) => exit = exit.and(self.left_alone(found, fault)),
             }
         }
-        let reasons = judge(policy, &good, &TimeZone::system());
+        let reasons = judge(policy, &good, &TimeZone::system(), jiff::Timestamp::now());
         let newest = good.last().map(|manifest| manifest.key());
         let mut told = self.nothing_yet(&shelf);
         for (manifest, why) in good.into_iter().zip(reasons) {
@@ -84,7 +101,7 @@ impl Pruning<'_> {
             exit = exit.and(self.clear(&shelf, &newest)?);
         }
         self.engine.report.event(&Event::Pruned(told));
-        Ok(exit)
+        Ok(Done { exit, found: shelf.found.len() })
     }
 
     /// Removes what runs have left that died long ago.
@@ -159,9 +176,8 @@ impl Pruning<'_> {
         let state = self.engine.state.get().map_err(|failure| failure.error)?;
         let record = Record::begin(state, key, std::iter::once(open))?;
         let manifest = key.object(MANIFEST);
-        let (manifest, others): (Vec<String>, Vec<String>) =
-            keys.into_iter().partition(|key| *key == manifest);
-        let unlisted = self.delete(&manifest);
+        let others: Vec<String> = keys.into_iter().filter(|key| *key != manifest).collect();
+        let unlisted = self.delete(&[manifest]);
         let is_as_it_was = unlisted.as_ref().is_err_and(|error| error.kind == ErrorKind::Denied);
         let removed = unlisted.and_then(|()| self.delete(&others));
         // Where it isn't known what was removed, the next run looks, and leaves alone what is a snapshot still.

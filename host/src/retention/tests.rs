@@ -3,6 +3,7 @@
 use jiff::ToSpan;
 
 use super::*;
+use crate::catalog::SnapshotId;
 use crate::catalog::manifest::tests::example;
 use crate::config::retention::Age;
 
@@ -19,7 +20,7 @@ fn daily(days: i64) -> Vec<Manifest> {
 }
 
 fn judged(policy: &Retention, snapshots: &[Manifest], zone: &TimeZone) -> Vec<Vec<String>> {
-    judge(policy, &snapshots.iter().collect::<Vec<_>>(), zone)
+    judge(policy, &snapshots.iter().collect::<Vec<_>>(), zone, Timestamp::MAX)
 }
 
 /// The days (UTC) that are kept.
@@ -97,6 +98,37 @@ fn what_is_newest_is_kept_whatever_the_policy_and_the_clock_say() {
 }
 
 #[test]
+fn where_sequence_and_ids_disagree_what_either_keeps_is_kept() {
+    let one = |id: &str| Manifest {
+        id: id.parse().unwrap(),
+        started: id.parse::<SnapshotId>().unwrap().time(),
+        ..example()
+    };
+    let snapshots =
+        ["20990101T000000Z-aaaa", "20261121T000000Z-0bbb", "20261122T000000Z-0ccc", "20261123T000000Z-0ddd"];
+    let snapshots: Vec<Manifest> = snapshots.into_iter().map(one).collect();
+    let policy = Retention { keep_last: Some(2), ..Retention::default() };
+    let reasons = judged(&policy, &snapshots, &TimeZone::UTC);
+    let expected: [&[&str]; 4] = [
+        &["newest, going by time", "keep_last, going by time"],
+        &[],
+        &["keep_last"],
+        &["newest", "keep_last"],
+    ];
+    assert_eq!(reasons, expected);
+}
+
+#[test]
+fn a_clock_that_was_ahead_makes_no_other_snapshot_old() {
+    let mut snapshots = daily(5);
+    snapshots.push(Manifest { started: "2099-01-01T00:00:00Z".parse().unwrap(), ..example() });
+    let all: Vec<&Manifest> = snapshots.iter().collect();
+    let now = snapshots[4].started.checked_add(1.hours()).unwrap();
+    let reasons = judge(&within("30d"), &all, &TimeZone::UTC, now);
+    assert!(reasons.iter().all(|why| !why.is_empty()), "{reasons:?}");
+}
+
+#[test]
 fn the_newest_with_nothing_left_out_stays_until_there_is_another() {
     let mut snapshots = daily(5);
     snapshots[3..].iter_mut().for_each(|manifest| manifest.left_out = 2);
@@ -139,7 +171,8 @@ fn pruning_again_removes_nothing_more_and_a_larger_number_keeps_no_less() {
         for _ in 0..random(40) {
             let step = i64::try_from(random(2_000_000)).unwrap() - 200_000;
             time = time.checked_add(step.seconds()).unwrap();
-            snapshots.push(Manifest { started: time, left_out: random(3), ..example() });
+            let id = SnapshotId::new(time);
+            snapshots.push(Manifest { id, started: time, left_out: random(3), ..example() });
         }
         let mut rule = || Some(u32::try_from(random(6)).unwrap());
         let policy = Retention {

@@ -14,12 +14,12 @@ use windlass_plugin_api::{During, Result};
 
 use crate::catalog::SnapshotId;
 
-/// The last snapshot of a pipeline.
+/// How far a pipeline has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Last {
-    /// Its number.
+    /// The number of its last snapshot.
     pub sequence: u64,
-    /// Its id.
+    /// The latest id that is known, which is that of the last one unless a clock has gone back.
     pub id: SnapshotId,
 }
 
@@ -80,7 +80,7 @@ impl StateDir {
         self.0.join("manifests").join(short_hash(name))
     }
 
-    /// The last snapshot that was made of `name`, if it is known here.
+    /// How far `name` has come, if it is known here.
     pub fn last(&self, name: &str) -> Option<Last> {
         let text = fs::read_to_string(self.sequence_file(name)).ok()?;
         let (sequence, id) = text.trim().split_once(' ')?;
