@@ -98,6 +98,8 @@ fn every_json_object_is_documented_with_its_keys() {
         &["restore", "shop"],
         &["restore", "shop", "--mode", "replace", "--yes"],
         &["restore", "shop", "--output", "plain"],
+        &["backup"],
+        &["prune", "--explain"],
         &["plugins", "list"],
         &["plugins", "info", "zstd"],
         &["plugins", "path"],
@@ -117,6 +119,10 @@ fn every_json_object_is_documented_with_its_keys() {
                 assert!(keys.contains(&format!("`{key}`")), "`{name}` has an undocumented key `{key}`");
             }
             seen.insert(name.to_owned());
+        }
+        if command[0] == "init" {
+            let config = fs::read_to_string(sandbox.path("windlass.toml")).unwrap();
+            sandbox.config(&format!("{config}\n[pipeline.shop.retention]\nkeep_last = 1\n"));
         }
     }
     let told: Vec<&str> = rows.iter().flat_map(|(types, _)| types.split('`').skip(1).step_by(2)).collect();
