@@ -154,7 +154,7 @@ impl<'a> Catalog<'a> {
         Ok(pages.into_iter().flatten().collect())
     }
 
-    /// The snapshots among which the newest is, by sequence: see [`newest_of`](Self::newest_of).
+    /// The snapshots among which the newest is, by sequence, the newest last.
     pub fn newest(&self, host: &str, pipeline: &str) -> Result<Vec<Found>> {
         self.newest_of(host, pipeline, &self.folders(&pipeline_prefix(host, pipeline))?)
     }
