@@ -30,6 +30,9 @@ pub struct Bucket {
     has_versions: AtomicBool,
 }
 
+/// The type of everything that is stored.
+const BYTES: &str = "application/octet-stream";
+
 impl Bucket {
     pub fn new(requests: Requests, options: Options) -> Self {
         let (is_there, has_versions) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -38,8 +41,7 @@ impl Bucket {
 
     /// Headers of a new object.
     fn headers(&self, how: &How) -> Result<Vec<(&'static str, String)>> {
-        let mut headers =
-            vec![(MARK, how.mark.clone()), ("content-type", "application/octet-stream".to_owned())];
+        let mut headers = vec![(MARK, how.mark.clone()), ("content-type", BYTES.to_owned())];
         let options = &self.options;
         let class = options.storage_class.clone().filter(|_| !how.is_probe);
         headers.extend(class.map(|class| ("x-amz-storage-class", class)));
@@ -167,6 +169,8 @@ impl Service for Bucket {
         let ask = Ask::new(Method::PUT, Some(upload.key))
             .query("partNumber", &number)
             .query("uploadId", upload.handle)
+            // Some services look for themselves into what has no type, and compress it where that is worth it.
+            .header("content-type", BYTES)
             .with_md5(true)
             .body(part.bytes);
         let answer = self.requests.send(ask).await?;

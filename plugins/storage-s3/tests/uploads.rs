@@ -262,3 +262,19 @@ fn an_object_carries_what_the_options_say() {
         assert!(line.starts_with("POST") || head.contains("content-md5:"), "{line}");
     }
 }
+
+/// A service that has to find out what it is given by itself may compress it, at the cost of its own processor and of whoever reads it.
+#[test]
+fn every_object_and_every_part_of_one_has_a_type() {
+    let bench = bench(|_| Fault::None);
+    for (key, bytes) in [("small", &b"small"[..]), ("large", &noise(LENGTH))] {
+        finished(&bench.storage, &bench.host, key, bytes).unwrap().publish().unwrap();
+    }
+    let stores = |seen: &Seen| seen.line.starts_with("PUT") || seen.line.contains("?uploads");
+    let untyped = |seen: &Seen| !seen.head.contains("content-type: application/octet-stream");
+    let stored: Vec<Seen> = bench.proxy.seen().into_iter().filter(stores).collect();
+    assert_eq!(stored.len(), 5, "{stored:?}");
+    let untyped: Vec<&str> =
+        stored.iter().filter(|seen| untyped(seen)).map(|seen| seen.line.as_str()).collect();
+    assert_eq!(untyped, [""; 0]);
+}
