@@ -14,7 +14,7 @@ use crate::pipeline::prune::{Done, Request, prune};
 /// Prunes each pipeline in each of its storages.
 pub fn run(session: &Session, arguments: &Prune) -> Outcome<Exit> {
     let engine = session.engine()?;
-    // One that is wrong would keep less than it should.
+    // A policy that is wrong in part would keep less than it should.
     session.judge(Selection::Pipelines(&[]))?;
     let names: Vec<String> = match arguments.pipelines.as_slice() {
         [] => with_policy(session, arguments.storage.as_deref()),
@@ -40,7 +40,7 @@ pub fn run(session: &Session, arguments: &Prune) -> Outcome<Exit> {
         }
     }
     if all.found == 0 && all.exit == Exit::Ok {
-        let what = format!("no snapshot of {} in host `{}`", names.join(", "), engine.host);
+        let what = format!("no snapshot of {}; this host is `{}`", names.join(", "), engine.host);
         return Err(Failure::not_found(what).hint("See what there is with `windlass list --all-hosts`."));
     }
     Ok(all.exit)

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
-use windlass_plugin_api::{Error, ErrorKind, Result};
+use windlass_plugin_api::{During, Error, ErrorKind, Result};
 
 use super::abandoned::Abandoned;
 use super::leftovers::{self, Record};
@@ -160,7 +160,7 @@ impl Pruning<'_> {
             self.run.cx.go_on()?;
             if let Err(error) = self.remove(&key, keys) {
                 self.run.cx.go_on()?;
-                return Ok(self.tell(&key, Exit::Incomplete, error.during("it can't be removed")));
+                return Ok(self.tell(&key, Exit::Incomplete, error));
             }
         }
         told.removed += 1;
@@ -179,7 +179,9 @@ impl Pruning<'_> {
         let others: Vec<String> = keys.into_iter().filter(|key| *key != manifest).collect();
         let unlisted = self.delete(&[manifest]);
         let is_as_it_was = unlisted.as_ref().is_err_and(|error| error.kind == ErrorKind::Denied);
-        let removed = unlisted.and_then(|()| self.delete(&others));
+        let removed = unlisted.during("it can't be removed").and_then(|()| {
+            self.delete(&others).during("it is no snapshot any more, and what is left of it can't be removed")
+        });
         // Where it isn't known what was removed, the next run looks, and leaves alone what is a snapshot still.
         let is_clean = removed.is_ok() || is_as_it_was;
         record.end(if is_clean { Vec::new() } else { vec![open.identity.clone()] });
