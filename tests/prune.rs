@@ -220,7 +220,9 @@ fn what_can_not_be_deleted_stays_whole_and_is_told() {
 /// At each step of a removal: after it there is a whole snapshot or none, and what is left of one goes with the next run.
 #[test]
 fn a_removal_that_breaks_off_leaves_no_half_snapshot_and_the_next_run_goes_on() {
-    for (nth, after, listed) in [(1, false, 2), (1, true, 1), (2, false, 1), (2, true, 1)] {
+    for (nth, after, listed) in
+        [(1, false, 2), (1, true, 1), (2, false, 1), (2, true, 1), (3, false, 1), (3, true, 1)]
+    {
         let case = format!("delete {nth}, {after}");
         let fail = format!("fail = [{{ op = \"delete\", nth = {nth}, after = {after} }}]");
         let sandbox = misbehaving(&AUTUMN[..2], &fail);
@@ -355,9 +357,12 @@ fn what_can_not_be_meant_is_refused_and_removes_nothing() {
     }
     // Nobody's snapshots: else a host of another name would never be pruned, and nobody would know.
     config(&sandbox, "retention = { keep_last = 1 }", "");
-    for names in
-        [&["prune", "wbe1/shop"][..], &["--host", "nobody", "prune"], &["-q", "--host", "nobody", "prune"]]
-    {
+    for names in [
+        &["prune", "--dry-run", "shop", "wbe1/shop"][..],
+        &["prune", "wbe1/shop"],
+        &["--host", "nobody", "prune"],
+        &["-q", "--host", "nobody", "prune"],
+    ] {
         sandbox.run(names).expect(10).says("no snapshot of ").says("hint:");
     }
     let elsewhere = ["prune", "--storage", "fs:store"];

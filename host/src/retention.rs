@@ -77,8 +77,9 @@ fn judge_in_order(
         }
     }
     if let Some(age) = &policy.keep_within {
-        // One of a clock that is ahead would make all others old.
-        let newest = snapshots[newest].started.min(now).to_zoned(zone.clone());
+        // One of a clock that was ahead would make all others old.
+        let newest = newest_first().map(|at| snapshots[at].started).find(|started| *started <= now);
+        let newest = newest.unwrap_or(now).to_zoned(zone.clone());
         // Longer than time is: everything.
         let since = newest.checked_sub(age.span).map_or(Timestamp::MIN, |zoned| zoned.timestamp());
         for at in newest_first().filter(|&at| snapshots[at].started >= since) {

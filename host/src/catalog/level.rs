@@ -81,7 +81,10 @@ pub enum Difference {
 pub fn differences(shelves: &[Shelf]) -> Vec<Difference> {
     let mut snapshots: BTreeMap<&SnapshotKey, Vec<Option<&Found>>> = BTreeMap::new();
     for (at, shelf) in shelves.iter().enumerate() {
-        for found in &shelf.found {
+        // One whose manifest went meanwhile is none.
+        for found in
+            shelf.found.iter().filter(|found| shelf.objects.contains_key(&found.key.object(MANIFEST)))
+        {
             snapshots.entry(&found.key).or_insert_with(|| vec![None; shelves.len()])[at] = Some(found);
         }
     }

@@ -81,7 +81,7 @@ impl<'a> Catalog<'a> {
         let mut all = Vec::new();
         for name in names.iter().filter(|name| is_pipeline_name(name)) {
             let below = self.folders(&pipeline_prefix(host, name))?;
-            all.extend(self.found(host, name, &below)?);
+            all.extend(self.found(host, name, &below, true)?);
             for item in items(name, &below) {
                 all.extend(self.snapshots(host, &item)?);
             }
@@ -91,11 +91,11 @@ impl<'a> Catalog<'a> {
 
     /// The snapshots of a pipeline, oldest first. Folders without a manifest aren't snapshots.
     pub fn snapshots(&self, host: &str, pipeline: &str) -> Result<Vec<Found>> {
-        self.found(host, pipeline, &self.folders(&pipeline_prefix(host, pipeline))?)
+        self.found(host, pipeline, &self.folders(&pipeline_prefix(host, pipeline))?, true)
     }
 
-    /// The snapshots among the `folders` of a pipeline.
-    fn found(&self, host: &str, pipeline: &str, folders: &[String]) -> Result<Vec<Found>> {
+    /// The snapshots among the `folders` of a pipeline, which are all that it has or some of them.
+    fn found(&self, host: &str, pipeline: &str, folders: &[String], are_all: bool) -> Result<Vec<Found>> {
         let ids = folders.iter().filter_map(|folder| folder.parse::<SnapshotId>().ok());
         let key = |id| SnapshotKey { host: host.to_owned(), pipeline: pipeline.to_owned(), id };
         let mut keys: Vec<SnapshotKey> = ids.map(key).collect();
@@ -129,7 +129,7 @@ impl<'a> Catalog<'a> {
             }
             found.extend(manifest.map(|manifest| Found { key, manifest, is_recalled }));
         }
-        if let Some(Err(error)) = recalled.map(|recalled| recalled.keep(news)) {
+        if let Some(Err(error)) = recalled.map(|recalled| recalled.keep(news, are_all)) {
             tracing::debug!(%error, "what was read isn't remembered");
         }
         found.sort_by(|a, b| a.order().cmp(&b.order()));
@@ -164,9 +164,9 @@ impl<'a> Catalog<'a> {
     fn newest_of(&self, host: &str, pipeline: &str, folders: &[String]) -> Result<Vec<Found>> {
         let is_belated = |folder: &String| folder.parse::<SnapshotId>().is_ok_and(|id| id.is_belated());
         let (belated, others): (Vec<String>, Vec<String>) = folders.iter().cloned().partition(is_belated);
-        let mut all = self.found(host, pipeline, &belated)?;
+        let mut all = self.found(host, pipeline, &belated, false)?;
         for folder in others.into_iter().rev() {
-            let found = self.found(host, pipeline, &[folder])?;
+            let found = self.found(host, pipeline, &[folder], false)?;
             let is_read = found.iter().any(|found| found.manifest.is_ok());
             all.extend(found);
             if is_read {
@@ -235,7 +235,7 @@ impl<'a> Catalog<'a> {
             folders.retain(|folder| folder.parse::<SnapshotId>().is_ok_and(|id| id.time() <= *time));
         }
         let found = match &reference.when {
-            When::Id(_) => self.found(host, pipeline, &folders)?,
+            When::Id(_) => self.found(host, pipeline, &folders, false)?,
             When::Newest | When::At(_) => self.newest_of(host, pipeline, &folders)?,
         };
         let chosen = match &reference.when {

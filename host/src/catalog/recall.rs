@@ -87,8 +87,9 @@ impl Recalled {
         Manifest::from_bytes(line.manifest.as_bytes(), key).ok().filter(|_| is_same)
     }
 
-    /// Keeps what was read just now, and forgets what isn't there any more.
-    pub fn keep(mut self, read: Vec<(SnapshotKey, Vec<u8>)>) -> io::Result<()> {
+    /// Keeps what was read just now, and forgets what isn't there any more. Unless `are_all` that there are were asked about, nothing
+    /// is said of the others.
+    pub fn keep(mut self, read: Vec<(SnapshotKey, Vec<u8>)>, are_all: bool) -> io::Result<()> {
         let ids: HashMap<&str, &Stamp> = self
             .present
             .iter()
@@ -97,7 +98,7 @@ impl Recalled {
             })
             .collect();
         let before = self.known.len();
-        self.known.retain(|id, line| ids.get(id.as_str()) == Some(&&line.stamp));
+        self.known.retain(|id, line| ids.get(id.as_str()).map_or(!are_all, |&stamp| *stamp == line.stamp));
         if read.is_empty() && self.known.len() == before {
             return Ok(());
         }

@@ -33,15 +33,17 @@ pub fn run(session: &Session, arguments: &Prune) -> Outcome<Exit> {
     }
     let work = Pruner { session, engine: &engine, arguments };
     let mut all = Done { exit: Exit::Ok, found: 0 };
-    for (policy, reference) in wanted {
+    for ((policy, reference), name) in wanted.into_iter().zip(&names) {
         match work.pipeline(&policy, &reference) {
+            Ok(done) if done.found == 0 && done.exit == Exit::Ok && !arguments.pipelines.is_empty() => {
+                all.exit = all.exit.and(session.left_out(nothing_of(name, &engine.host), name)?);
+            }
             Ok(done) => all = all.and(done),
             Err(failure) => all.exit = all.exit.and(session.left_out(failure, &reference.pipeline)?),
         }
     }
     if all.found == 0 && all.exit == Exit::Ok {
-        let what = format!("no snapshot of {}; this host is `{}`", names.join(", "), engine.host);
-        return Err(Failure::not_found(what).hint("See what there is with `windlass list --all-hosts`."));
+        return Err(nothing_of(&names.join(", "), &engine.host));
     }
     Ok(all.exit)
 }
@@ -107,6 +109,12 @@ impl Pruner<'_> {
         };
         prune(self.engine, request)
     }
+}
+
+/// Not well: of a host of another name nothing is ever pruned, and nobody would know.
+fn nothing_of(names: &str, host: &str) -> Failure {
+    Failure::not_found(format!("no snapshot of {names}; this host is `{host}`"))
+        .hint("See what there is with `windlass list --all-hosts`.")
 }
 
 fn no_policy(what: String) -> Failure {

@@ -16,66 +16,64 @@ use crate::catalog::snapshot::{MANIFEST, RESTORE_TXT, SnapshotId, SnapshotKey, p
 /// So many seconds must have passed since the last change: longer than any upload takes.
 const LONG_SECONDS: i64 = 7 * 24 * 3600;
 
-/// What may go.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Abandoned {
-    /// Objects of what never became a snapshot.
-    pub keys: Vec<String>,
-    /// Uploads that were never finished.
-    pub half: Vec<Leftover>,
+/// Where to look.
+pub struct Abandoned<'a> {
+    /// What the storage holds of the pipeline.
+    pub shelf: &'a Shelf,
+    /// Its last good snapshot.
+    pub newest: &'a SnapshotKey,
+    /// What time it is.
+    pub now: Timestamp,
 }
 
-impl Abandoned {
-    /// What has been abandoned of a pipeline in `storage`, which holds what `shelf` says; `newest` is its last good snapshot.
-    pub fn find(
-        storage: &dyn Storage,
-        cx: &Context,
-        shelf: &Shelf,
-        newest: &SnapshotKey,
-        now: Timestamp,
-    ) -> Result<Self> {
-        let prefix = pipeline_prefix(&newest.host, &newest.pipeline);
-        let id_of = |key: &str| -> Option<SnapshotId> {
-            let id = key.strip_prefix(&prefix)?.split_once('/')?.0.parse().ok()?;
-            Some(id).filter(|id| *id < newest.id)
-        };
-        let is_old = |time: Option<i64>| time.is_some_and(|time| now.as_second() - time > LONG_SECONDS);
-        let mut half = storage.leftovers(cx, &prefix)?;
-        half.retain(|half| id_of(&half.key).is_some());
-        let (half, young): (Vec<_>, Vec<_>) = half.into_iter().partition(|half| is_old(half.started));
-        let busy: BTreeSet<SnapshotId> = young.iter().filter_map(|half| id_of(&half.key)).collect();
-        let ids: BTreeSet<SnapshotId> = shelf.objects.keys().filter_map(|key| id_of(key)).collect();
-        let mut keys = Vec::new();
+impl Abandoned<'_> {
+    /// Removes what has been abandoned in `storage`, or only looks (`dry_run`). Gives how many objects and uploads that is.
+    pub fn clear(&self, storage: &dyn Storage, cx: &Context, dry_run: bool) -> Result<usize> {
+        let mut half = storage.leftovers(cx, &pipeline_prefix(&self.newest.host, &self.newest.pipeline))?;
+        half.retain(|half| self.id_of(&half.key).is_some());
+        let (half, young): (Vec<Leftover>, Vec<Leftover>) =
+            half.into_iter().partition(|half| self.is_old(half.started));
+        let busy: BTreeSet<SnapshotId> = young.iter().filter_map(|half| self.id_of(&half.key)).collect();
+        let ids: BTreeSet<SnapshotId> = self.shelf.objects.keys().filter_map(|key| self.id_of(key)).collect();
+        if !half.is_empty() && !dry_run {
+            storage.discard(cx, &half)?;
+        }
+        let mut count = half.len();
         for id in ids.difference(&busy) {
-            let key = SnapshotKey { id: id.clone(), ..newest.clone() };
-            let (manifest, text) = (key.object(MANIFEST), key.object(RESTORE_TXT));
-            if shelf.objects.contains_key(&manifest) {
-                continue;
-            }
-            // Anew: it may have become a snapshot since.
-            let there = landed::below(storage, &key.prefix(), cx)?;
-            let is_dead = |object: &Object| object.key != text && is_old(object.modified);
-            if there.iter().all(is_dead) && storage.stat(cx, &manifest)?.is_none() {
-                keys.extend(there.into_iter().map(|object| object.key));
+            let key = SnapshotKey { id: id.clone(), ..self.newest.clone() };
+            // Each is looked at just before: it may have become a snapshot since.
+            let dead = self.dead(storage, cx, &key)?;
+            count += dead.len();
+            if !dead.is_empty() && !dry_run {
+                storage.delete(cx, &dead)?.into_iter().collect::<Result<()>>()?;
             }
         }
-        Ok(Self { keys, half })
+        Ok(count)
     }
 
-    /// How many things those are.
-    pub fn count(&self) -> usize {
-        self.keys.len() + self.half.len()
+    /// All objects of what never became a snapshot, if it is that.
+    fn dead(&self, storage: &dyn Storage, cx: &Context, key: &SnapshotKey) -> Result<Vec<String>> {
+        let (manifest, text) = (key.object(MANIFEST), key.object(RESTORE_TXT));
+        if self.shelf.objects.contains_key(&manifest) || self.shelf.objects.contains_key(&text) {
+            return Ok(Vec::new());
+        }
+        let there = landed::below(storage, &key.prefix(), cx)?;
+        let is_dead = |object: &Object| object.key != text && self.is_old(object.modified);
+        if !there.iter().all(is_dead) || storage.stat(cx, &manifest)?.is_some() {
+            return Ok(Vec::new());
+        }
+        Ok(there.into_iter().map(|object| object.key).collect())
     }
 
-    /// Removes them.
-    pub fn remove(&self, storage: &dyn Storage, cx: &Context) -> Result<()> {
-        if !self.half.is_empty() {
-            storage.discard(cx, &self.half)?;
-        }
-        if self.keys.is_empty() {
-            return Ok(());
-        }
-        storage.delete(cx, &self.keys)?.into_iter().collect()
+    /// The id of a run that began before the newest snapshot's.
+    fn id_of(&self, key: &str) -> Option<SnapshotId> {
+        let prefix = pipeline_prefix(&self.newest.host, &self.newest.pipeline);
+        let id = key.strip_prefix(&prefix)?.split_once('/')?.0.parse().ok()?;
+        Some(id).filter(|id| *id < self.newest.id)
+    }
+
+    fn is_old(&self, time: Option<i64>) -> bool {
+        time.is_some_and(|time| self.now.as_second() - time > LONG_SECONDS)
     }
 }
 
@@ -97,12 +95,16 @@ mod tests {
         SnapshotKey { host: "web1".into(), pipeline: "shop".into(), id: id.parse().unwrap() }
     }
 
-    /// What is found so many days after everything was stored.
-    fn found(storage: &Memory, days: i64) -> Abandoned {
-        let objects = storage.objects().into_iter().map(|(key, bytes)| (key, bytes.len() as u64));
-        let shelf = Shelf { found: Vec::new(), objects: objects.collect::<BTreeMap<_, _>>() };
+    /// Clears, or only looks, so many days after everything was stored.
+    fn cleared(storage: &Memory, shelf: &Shelf, days: i64, dry_run: bool) -> usize {
         let now = Timestamp::now().checked_add(jiff::Span::new().hours(24 * days)).unwrap();
-        Abandoned::find(storage, &TestHost::new().context(), &shelf, &key(NEWEST), now).unwrap()
+        let work = Abandoned { shelf, newest: &key(NEWEST), now };
+        work.clear(storage, &TestHost::new().context(), dry_run).unwrap()
+    }
+
+    fn shelf(storage: &Memory) -> Shelf {
+        let objects = storage.objects().into_iter().map(|(key, bytes)| (key, bytes.len() as u64));
+        Shelf { found: Vec::new(), objects: objects.collect::<BTreeMap<_, _>>() }
     }
 
     fn begun(storage: &Memory, key: &str) -> Box<dyn windlass_plugin_api::Upload> {
@@ -127,25 +129,26 @@ mod tests {
             storage.plant(&planted, b"x");
         }
         let _halves = [DEAD, LATER].map(|id| begun(&storage, &key(id).object("data-0001")));
-        assert_eq!(found(&storage, 6), Abandoned::default());
-        let old = found(&storage, 8);
-        assert_eq!(old.keys, std::slice::from_ref(&dead));
-        let half: Vec<&str> = old.half.iter().map(|half| half.key.as_str()).collect();
-        assert_eq!(half, [key(DEAD).object("data-0001")]);
-        old.remove(&storage, &TestHost::new().context()).unwrap();
-        assert!(!storage.objects().contains_key(&dead) && storage.objects().len() == 8);
-        assert_eq!(found(&storage, 8), Abandoned::default());
+        let before = storage.objects();
+        assert_eq!(cleared(&storage, &shelf(&storage), 6, false), 0);
+        assert_eq!(cleared(&storage, &shelf(&storage), 8, true), 2);
+        assert_eq!(storage.objects(), before);
+        assert_eq!(cleared(&storage, &shelf(&storage), 8, false), 2);
+        let gone: Vec<&String> = before.keys().filter(|key| !storage.objects().contains_key(*key)).collect();
+        assert_eq!(gone, [&dead]);
+        let halves = storage.leftovers(&TestHost::new().context(), "").unwrap();
+        assert!(halves.len() == 1 && halves[0].key.contains(LATER), "{halves:?}");
+        assert_eq!(cleared(&storage, &shelf(&storage), 8, false), 0);
     }
 
     #[test]
     fn what_has_a_manifest_is_a_snapshot_even_if_the_listing_came_too_early() {
         let storage = Memory::default();
         storage.plant(&key(DEAD).object("data"), b"x");
-        let early = Shelf { objects: [(key(DEAD).object("data"), 1)].into(), ..Shelf::default() };
+        let early = shelf(&storage);
         storage.plant(&key(DEAD).object(MANIFEST), b"x");
-        assert_eq!(found(&storage, 99), Abandoned::default());
-        let now = Timestamp::now().checked_add(jiff::Span::new().hours(999)).unwrap();
-        let found = Abandoned::find(&storage, &TestHost::new().context(), &early, &key(NEWEST), now).unwrap();
-        assert_eq!(found, Abandoned::default());
+        assert_eq!(cleared(&storage, &early, 99, false), 0);
+        assert_eq!(cleared(&storage, &shelf(&storage), 99, false), 0);
+        assert_eq!(storage.objects().len(), 2);
     }
 }

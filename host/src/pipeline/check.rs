@@ -17,7 +17,7 @@ use super::outputs::OpenStorage;
 use super::plan::{Chosen, Engine, Plan};
 use super::run::Run;
 use super::sense;
-use crate::catalog::snapshot::pipeline_prefix;
+use crate::catalog::snapshot::{RESTORE_TXT, pipeline_prefix};
 use crate::catalog::{Catalog, SnapshotId};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::report::{Checked, Event, units};
@@ -262,6 +262,10 @@ fn held(open: &OpenStorage, host: &str, pipeline: &str, cx: &Context) -> Result<
     let whose =
         "a run that is under way, or one that died on another machine (`prune` clears up after a week)";
     for key in catalog.incomplete(host, pipeline)? {
+        // The last object before the manifest.
+        let has_text = open.storage.stat(cx, &key.object(RESTORE_TXT))?.is_some();
+        let whose =
+            if has_text { "it may be a snapshot that has lost it; see its RESTORE.txt" } else { whose };
         details.push(format!("warning: `{}` holds no manifest: {whose}", key.prefix()));
     }
     for half in open.storage.leftovers(cx, &pipeline_prefix(host, pipeline))? {

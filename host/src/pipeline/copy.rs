@@ -289,8 +289,10 @@ impl Copying<'_> {
         let count = written.len();
         for (number, object) in written.into_iter().enumerate() {
             if number + 1 == count {
-                // The manifest, mostly: what it names must be there.
-                self.look(&sizes[..number])?;
+                // The manifest, mostly: what it names must be there, also what was there before.
+                let named = self.request.held.manifest.objects();
+                let named = named.into_iter().map(|(key, bytes, _)| (key, bytes));
+                self.look(&named.filter(|(key, _)| *key != object.key).collect::<Vec<_>>())?;
             }
             self.run.cx.go_on().map_err(Failure::from)?;
             // Before it is known: what a storage that dies has published must be taken back, too.

@@ -16,7 +16,7 @@ use super::plan::Engine;
 use super::run::Run;
 use super::watch::{Limits, supervise};
 use crate::catalog::level::Shelf;
-use crate::catalog::snapshot::MANIFEST;
+use crate::catalog::snapshot::{MANIFEST, RESTORE_TXT};
 use crate::catalog::{Catalog, Found, Manifest, SnapshotId, SnapshotKey};
 use crate::config::Retention;
 use crate::exit::{Exit, Failure, Outcome};
@@ -88,6 +88,8 @@ impl Pruning<'_> {
         for found in &shelf.found {
             match (shelf.fault(found), &found.manifest) {
                 (None, Ok(manifest)) => good.push(manifest),
+                // Another machine has removed it meanwhile.
+                (Some(gone), _) if gone.kind == ErrorKind::NotFound => {}
                 (fault, _) => exit = exit.and(self.left_alone(found, fault)),
             }
         }
@@ -108,12 +110,7 @@ impl Pruning<'_> {
     fn clear(&self, shelf: &Shelf, newest: &SnapshotKey) -> Outcome<Exit> {
         let Request { pipeline, open, dry_run, .. } = self.request;
         let (storage, cx) = (open.storage.as_ref(), &self.run.cx);
-        let cleared = Abandoned::find(storage, cx, shelf, newest, jiff::Timestamp::now()).and_then(|found| {
-            if !dry_run {
-                found.remove(storage, cx)?;
-            }
-            Ok(found.count())
-        });
+        let cleared = Abandoned { shelf, newest, now: jiff::Timestamp::now() }.clear(storage, cx, *dry_run);
         cx.go_on()?;
         match cleared {
             Ok(0) => {}
@@ -175,12 +172,15 @@ impl Pruning<'_> {
         let open = &self.request.open;
         let state = self.engine.state.get().map_err(|failure| failure.error)?;
         let record = Record::begin(state, key, std::iter::once(open))?;
-        let manifest = key.object(MANIFEST);
-        let others: Vec<String> = keys.into_iter().filter(|key| *key != manifest).collect();
+        let (manifest, text) = (key.object(MANIFEST), key.object(RESTORE_TXT));
+        let others: Vec<String> = keys.into_iter().filter(|key| *key != manifest && *key != text).collect();
         let unlisted = self.delete(&[manifest]);
         let is_as_it_was = unlisted.as_ref().is_err_and(|error| error.kind == ErrorKind::Denied);
         let removed = unlisted.during("it can't be removed").and_then(|()| {
-            self.delete(&others).during("it is no snapshot any more, and what is left of it can't be removed")
+            // A folder with that text is taken for a snapshot that may be saved.
+            self.delete(&[text])
+                .and_then(|()| self.delete(&others))
+                .during("it is no snapshot any more, and what is left of it can't be removed")
         });
         // Where it isn't known what was removed, the next run looks, and leaves alone what is a snapshot still.
         let is_clean = removed.is_ok() || is_as_it_was;
@@ -199,9 +199,12 @@ impl Pruning<'_> {
     fn left_alone(&self, found: &Found, fault: Option<Error>) -> Exit {
         let error = fault.unwrap_or_else(|| Error::damaged("it can't be read"));
         let exit = if error.kind == ErrorKind::Damaged { Exit::Damaged } else { Exit::Incomplete };
-        let error = error.during("it is neither counted nor removed").hint(
-            "`windlass reconcile` heals it if another storage has it whole; else remove its folder, `manifest.json` first.",
-        );
+        let mut error = error.during("it is neither counted nor removed");
+        if exit == Exit::Damaged {
+            error = error.hint(
+                "`windlass reconcile` heals it if another storage has it whole; else remove its folder, `manifest.json` first.",
+            );
+        }
         self.tell(&found.key, exit, error)
     }
 

@@ -63,12 +63,7 @@ pub fn stat(root: &Root, key: &str) -> Result<Option<Object>> {
 
 /// An object as its file says it is.
 pub fn described(key: String, stat: &fs::Stat) -> Object {
-    Object {
-        key,
-        size_bytes: stat.st_size as u64,
-        modified: Some(stat.st_mtime.max(stat.st_ctime)),
-        ..Object::default()
-    }
+    Object { key, size_bytes: stat.st_size as u64, modified: Some(stat.st_mtime), ..Object::default() }
 }
 
 /// Deletes `key`, and the folders that are empty then, durably: who deletes a manifest relies on it when it goes on.

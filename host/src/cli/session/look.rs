@@ -104,7 +104,7 @@ impl Session {
     /// What couldn't be done is told, and the others go on; a cancelled process does not.
     pub fn left_out(&self, failure: Failure, pipeline: &str) -> Outcome<Exit> {
         if self.cancel.cancelled() {
-            return Err(failure);
+            return Err(self.cancel.reason().map_or(failure, |reason| reason.failure()));
         }
         let failure = failure.in_pipeline(pipeline);
         self.report.event(&error_event(&failure));
