@@ -7,9 +7,11 @@ mod common;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
 
 use common::fan::listed_in;
 use common::{Ran, Sandbox, until};
+use jiff::Timestamp;
 
 const CLOCK: &str = r#"
 #define _GNU_SOURCE
@@ -18,14 +20,15 @@ const CLOCK: &str = r#"
 #include <time.h>
 int clock_gettime(clockid_t id, struct timespec *time) {
     static int (*real)(clockid_t, struct timespec *);
-    const char *days = getenv("DAYS_AHEAD");
+    const char *ahead = getenv("SECONDS_AHEAD");
     if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
     int failed = real(id, time);
-    if (!failed && id == CLOCK_REALTIME && days) time->tv_sec += atol(days) * 86400;
+    if (!failed && id == CLOCK_REALTIME && ahead) time->tv_sec += atol(ahead);
     return failed;
 }
 "#;
 
+const DAY: i64 = 24 * 3600;
 const IT: &str = "[source.it]\nplugin = \"command\"\ndump_command = [\"cat\", \"data\"]\n";
 
 /// A sandbox whose clock can be set, with a config behind the source `it`.
@@ -44,10 +47,21 @@ fn set(sandbox: &Sandbox, config: &str) {
     sandbox.config(&format!("{IT}{config}"));
 }
 
-/// Runs the binary so many days from now.
+/// When the tests began: no midnight comes between two runs of one day, which are at noon.
+static BEGAN: LazyLock<Timestamp> = LazyLock::new(Timestamp::now);
+
+/// Noon of that day and so many days later.
+fn noon(ahead: i64) -> Timestamp {
+    let midnight = BEGAN.as_second() - BEGAN.as_second() % DAY;
+    Timestamp::from_second(midnight + DAY / 2 + ahead * DAY).unwrap()
+}
+
+/// Runs the binary so many days from today.
 fn on(sandbox: &Sandbox, day: i64, arguments: &[&str]) -> Ran {
     let mut command = sandbox.command(arguments);
-    command.env("LD_PRELOAD", sandbox.path("clock.so")).env("DAYS_AHEAD", day.to_string());
+    command
+        .env("LD_PRELOAD", sandbox.path("clock.so"))
+        .env("SECONDS_AHEAD", (noon(day).as_second() - BEGAN.as_second()).to_string());
     Ran::of(command.output().unwrap())
 }
 
@@ -59,8 +73,7 @@ fn back_up(sandbox: &Sandbox, days: impl IntoIterator<Item = i64>) {
 
 /// The day of today and so many more, as ids begin with it.
 fn day(ahead: i64) -> String {
-    let time = jiff::Timestamp::now().checked_add(jiff::Span::new().hours(24 * ahead)).unwrap();
-    time.strftime("%Y%m%d").to_string()
+    noon(ahead).strftime("%Y%m%d").to_string()
 }
 
 fn days(ahead: impl IntoIterator<Item = i64>) -> Vec<String> {

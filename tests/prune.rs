@@ -12,7 +12,7 @@ use common::{Sandbox, age_key, rename_snapshot, until};
 use serde_json::json;
 
 const OBJECTS: [&str; 4] = ["RESTORE.txt", "contents.json", "data", "manifest.json"];
-const AUTUMN: [&str; 6] = ["20260930", "20261015", "20261031", "20261121", "20261122", "20261123"];
+const AUTUMN: [&str; 6] = ["20250930", "20251015", "20251031", "20251121", "20251122", "20251123"];
 
 /// A pipeline `shop` with this policy, and more text behind it.
 fn config(sandbox: &Sandbox, retention: &str, more: &str) {
@@ -78,10 +78,10 @@ fn what_the_policy_does_not_keep_goes_whole_and_nothing_else_is_touched() {
 
     let ran = sandbox.run(&["prune"]).expect(0);
     assert_eq!(ran.stdout.matches("Removed shop@").count(), 3, "{}", ran.stdout);
-    let ran = ran.prints("Removed shop@20260930T120000Z-").prints("Pruned shop in nas: 3 removed (");
+    let ran = ran.prints("Removed shop@20250930T120000Z-").prints("Pruned shop in nas: 3 removed (");
     let ran = ran.prints("), 3 kept\n");
     assert_eq!(ran.stderr, "");
-    assert_eq!(left(&sandbox, "store/web1/shop"), ["20261031", "20261122", "20261123"]);
+    assert_eq!(left(&sandbox, "store/web1/shop"), ["20251031", "20251122", "20251123"]);
     assert_eq!(everything(&sandbox, "web1/shop/"), others);
     assert_eq!(sandbox.records(), [""; 0]);
     sandbox.ok(&["verify", "--full", "shop"]);
@@ -99,13 +99,13 @@ fn a_dry_run_explains_and_removes_nothing() {
     let sandbox = shop("retention = { keep_last = 1, keep_within = \"2d\" }", &AUTUMN);
     let before = everything(&sandbox, "-");
     let ran = sandbox.run(&["prune", "--dry-run", "--explain"]).expect(0);
-    let ran = ran.prints("Would remove shop@20261031T120000Z-").prints("Would prune shop in nas: 3 removed");
+    let ran = ran.prints("Would remove shop@20251031T120000Z-").prints("Would prune shop in nas: 3 removed");
     let ran = ran.prints(" in nas: newest, keep_last, keep_within 2d\n").prints(" in nas: keep_within 2d\n");
     assert_eq!(ran.stdout.matches("Kept shop@").count(), 3, "{}", ran.stdout);
     let told = sandbox.ok(&["--json", "prune", "--dry-run", "--explain"]);
     let (removed, kept) = (events(&told, "removed"), events(&told, "kept"));
     assert_eq!((removed.len(), kept.len()), (3, 3));
-    assert_eq!(removed[0]["time"], "2026-09-30T12:00:00Z");
+    assert_eq!(removed[0]["time"], "2025-09-30T12:00:00Z");
     assert_eq!((&removed[0]["why"], &removed[0]["dry_run"]), (&json!([]), &json!(true)));
     assert_eq!(kept[2]["why"], json!(["newest", "keep_last", "keep_within 2d"]));
     let pruned = events(&told, "pruned").remove(0);
@@ -130,21 +130,21 @@ fn damaged_snapshots_keep_no_good_one_from_counting_and_are_left_alone() {
         let ids = fs::read_dir(sandbox.path("store/web1/shop")).unwrap().map(|id| id.unwrap().path());
         ids.into_iter().find(|id| id.file_name().unwrap().to_str().unwrap().starts_with(day)).unwrap()
     };
-    fs::remove_file(folder("20261123").join("data")).unwrap();
-    fs::write(folder("20261122").join("data"), "").unwrap();
-    fs::write(folder("20261121").join("manifest.json"), "{}").unwrap();
+    fs::remove_file(folder("20251123").join("data")).unwrap();
+    fs::write(folder("20251122").join("data"), "").unwrap();
+    fs::write(folder("20251121").join("manifest.json"), "{}").unwrap();
     let ran = sandbox.run(&["prune"]).expect(4);
     let ran =
-        ran.says("data` is missing").says("has 0 bytes instead of 10").says("the manifest of `shop@20261121");
+        ran.says("data` is missing").says("has 0 bytes instead of 10").says("the manifest of `shop@20251121");
     assert_eq!(ran.stderr.matches("error: ").count(), 3, "{}", ran.stderr);
     assert_eq!(ran.stderr.matches("it is neither counted nor removed").count(), 3, "{}", ran.stderr);
     ran.says("hint: `windlass reconcile`").prints("1 removed");
     let mut days: Vec<String> =
         sandbox.files("store/web1/shop").iter().map(|file| file[..8].to_owned()).collect();
     days.dedup();
-    assert_eq!(days, ["20261015", "20261031", "20261121", "20261122", "20261123"]);
-    sandbox.ok(&["verify", "shop@20261031"]);
-    sandbox.ok(&["verify", "shop@20261015"]);
+    assert_eq!(days, ["20251015", "20251031", "20251121", "20251122", "20251123"]);
+    sandbox.ok(&["verify", "shop@20251031"]);
+    sandbox.ok(&["verify", "shop@20251015"]);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_snapshot_that_a_later_version_made_is_left_alone() {
     let id = newest.file_name().unwrap().to_str().unwrap().to_owned();
     rename_snapshot(&newest, &id, &[("requires", json!(["dedup"]))]);
     sandbox.run(&["prune"]).expect(3).says("was made by a later version").prints("1 removed");
-    assert_eq!(left(&sandbox, "store/web1/shop"), ["20261015", "20261031"]);
+    assert_eq!(left(&sandbox, "store/web1/shop"), ["20251015", "20251031"]);
 }
 
 #[test]
@@ -162,12 +162,12 @@ fn the_newest_that_is_complete_stays_while_files_can_not_be_read() {
     let sandbox = shop("retention = { keep_last = 1 }", &AUTUMN[..4]);
     for folder in fs::read_dir(sandbox.path("store/web1/shop")).unwrap().map(|id| id.unwrap().path()) {
         let id = folder.file_name().unwrap().to_str().unwrap().to_owned();
-        if id.as_str() > "20261016" {
+        if id.as_str() > "20251016" {
             rename_snapshot(&folder, &id, &[("left_out", json!(1))]);
         }
     }
     sandbox.run(&["prune", "--explain"]).expect(0).prints(": newest with nothing left out\n");
-    assert_eq!(left(&sandbox, "store/web1/shop"), ["20261015", "20261121"]);
+    assert_eq!(left(&sandbox, "store/web1/shop"), ["20251015", "20251121"]);
 }
 
 #[test]
@@ -236,10 +236,10 @@ fn a_removal_that_breaks_off_leaves_no_half_snapshot_and_the_next_run_goes_on() 
         let ran = sandbox.run(&["prune"]);
         if listed == 1 {
             ran.expect(0);
-            assert_eq!(left(&sandbox, "store/web1/shop"), ["20261015"], "{case}");
+            assert_eq!(left(&sandbox, "store/web1/shop"), ["20251015"], "{case}");
             assert_eq!(sandbox.records(), [""; 0], "{case}");
         } else {
-            assert_eq!(left(&sandbox, "store/web1/shop"), ["20260930", "20261015"], "{case}");
+            assert_eq!(left(&sandbox, "store/web1/shop"), ["20250930", "20251015"], "{case}");
         }
     }
 }
@@ -260,7 +260,7 @@ fn a_backup_under_way_keeps_prune_out_and_what_a_killed_one_leaves_prune_removes
     backup.kill().unwrap();
     backup.wait().unwrap();
     sandbox.run(&["prune", "--wait-lock", "30s"]).expect(0).says("removed 1 leftover").prints("1 removed");
-    assert_eq!(left(&sandbox, "store/web1/shop"), ["20261015"]);
+    assert_eq!(left(&sandbox, "store/web1/shop"), ["20251015"]);
     assert_eq!(sandbox.records(), [""; 0]);
 }
 
@@ -287,7 +287,7 @@ fn each_storage_is_judged_by_itself_and_one_that_is_away_keeps_no_other_from_it(
     }
     // The second missed the last three.
     for folder in fs::read_dir(sandbox.path("store/two/web1/shop")).unwrap().map(|id| id.unwrap().path()) {
-        if folder.file_name().unwrap().to_str().unwrap() > "20261101" {
+        if folder.file_name().unwrap().to_str().unwrap() > "20251101" {
             fs::remove_dir_all(folder).unwrap();
         }
     }
@@ -300,8 +300,8 @@ fn each_storage_is_judged_by_itself_and_one_that_is_away_keeps_no_other_from_it(
     fs::rename(sandbox.path("store/away"), sandbox.path("store/two")).unwrap();
     let ran = sandbox.run(&["prune", "--storage", "two"]).expect(0).prints("Pruned shop in two: 1 removed");
     assert!(!ran.stdout.contains(" in one: "), "{}", ran.stdout);
-    assert_eq!(left(&sandbox, "store/one/web1/shop"), ["20261122", "20261123"]);
-    assert_eq!(left(&sandbox, "store/two/web1/shop"), ["20261015", "20261031"]);
+    assert_eq!(left(&sandbox, "store/one/web1/shop"), ["20251122", "20251123"]);
+    assert_eq!(left(&sandbox, "store/two/web1/shop"), ["20251015", "20251031"]);
     fs::remove_dir_all(sandbox.path("store/one")).unwrap();
     fs::remove_dir_all(sandbox.path("store/two")).unwrap();
     sandbox.run(&["prune"]).expect(1);
@@ -322,8 +322,8 @@ fn the_items_of_an_each_are_judged_one_by_one() {
     sandbox.run(&["prune", "fleet/two"]).expect(0).prints("Pruned fleet/two in fs:store: 1 removed");
     assert_eq!(left(&sandbox, "store/web1/fleet/one").len(), 3);
     sandbox.run(&["prune"]).expect(0).prints("Pruned fleet/one in ").prints("Pruned fleet/two in ");
-    assert_eq!(left(&sandbox, "store/web1/fleet/one"), ["20261031"]);
-    assert_eq!(left(&sandbox, "store/web1/fleet/two"), ["20261122"]);
+    assert_eq!(left(&sandbox, "store/web1/fleet/one"), ["20251031"]);
+    assert_eq!(left(&sandbox, "store/web1/fleet/two"), ["20251122"]);
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn a_pipeline_that_can_not_be_pruned_keeps_no_other_from_it() {
                   [pipeline.a]\nsource = \"it\"\nstorage = [\"far\"]\nretention = { keep_last = 1 }\n";
     config(&sandbox, policy, broken);
     sandbox.run(&["prune"]).expect(2).says("NOWHERE").prints("Pruned shop in nas: 1 removed");
-    assert_eq!(left(&sandbox, "store/web1/shop"), ["20261015"]);
+    assert_eq!(left(&sandbox, "store/web1/shop"), ["20251015"]);
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn what_can_not_be_meant_is_refused_and_removes_nothing() {
     let sandbox = shop("retention = { keep_last = 1 }", &AUTUMN[..3]);
     let before = everything(&sandbox, "-");
     sandbox.run(&["prune", "shpo"]).expect(10).says("shpo");
-    sandbox.run(&["prune", "shop@2026"]).expect(2).says("`prune` takes pipelines");
+    sandbox.run(&["prune", "shop@2025"]).expect(2).says("`prune` takes pipelines");
     sandbox.run(&["prune", "shop", "--storage", "nsa"]).expect(2);
     // A policy of which a part can't be read keeps less than it should.
     for broken in
