@@ -21,19 +21,20 @@ pub struct Shelf {
 }
 
 impl Shelf {
-    /// What is wrong with one of its snapshots, as far as manifests and listings tell; nothing: it can be restored.
-    pub fn fault(&self, found: &Found) -> Option<Error> {
-        let manifest = match &found.manifest {
-            Ok(manifest) => manifest,
-            Err(error) => return Some(error.clone()),
-        };
+    /// One of its snapshots, if it can be restored as far as manifests and listings tell; else what is wrong with it.
+    pub fn whole<'f>(&self, found: &'f Found) -> Result<&'f Manifest, Error> {
+        let manifest = found.manifest.as_ref().map_err(Error::clone)?;
         let own = found.key.object(MANIFEST);
         if !self.objects.contains_key(&own) {
-            return Some(Error::new(ErrorKind::NotFound, format!("`{own}` went while it was looked at")));
+            return Err(Error::new(ErrorKind::NotFound, format!("`{own}` went while it was looked at")));
         }
-        let missing = missing_object(manifest, self).map(|key| Error::damaged(format!("`{key}` is missing")));
-        missing
-            .or_else(|| wrong_size(manifest, self).map(|error| Error { kind: ErrorKind::Damaged, ..error }))
+        if let Some(key) = missing_object(manifest, self) {
+            return Err(Error::damaged(format!("`{key}` is missing")));
+        }
+        match wrong_size(manifest, self) {
+            Some(error) => Err(Error { kind: ErrorKind::Damaged, ..error }),
+            None => Ok(manifest),
+        }
     }
 
     /// The keys of everything that lies where the snapshot does, and how many bytes that is.
@@ -177,7 +178,8 @@ mod tests {
     #[test]
     fn a_snapshot_that_lacks_an_object_or_has_another_is_at_fault() {
         let whole = shelf(&example());
-        let fault = |shelf: &Shelf| shelf.fault(&shelf.found[0]).map(|error| (error.kind, error.message));
+        let fault =
+            |shelf: &Shelf| shelf.whole(&shelf.found[0]).err().map(|error| (error.kind, error.message));
         assert_eq!(fault(&whole), None);
         let mut half = whole.clone();
         half.objects.pop_first();

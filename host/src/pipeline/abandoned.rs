@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use windlass_plugin_api::{Context, Leftover, Object, Result, Storage};
 
 use super::landed;
+use super::leftovers::{delete, discard};
 use crate::catalog::level::Shelf;
 use crate::catalog::snapshot::{MANIFEST, RESTORE_TXT, SnapshotId, SnapshotKey, pipeline_prefix};
 
@@ -35,8 +36,8 @@ impl Abandoned<'_> {
             half.into_iter().partition(|half| self.is_old(half.started));
         let busy: BTreeSet<SnapshotId> = young.iter().filter_map(|half| self.id_of(&half.key)).collect();
         let ids: BTreeSet<SnapshotId> = self.shelf.objects.keys().filter_map(|key| self.id_of(key)).collect();
-        if !half.is_empty() && !dry_run {
-            storage.discard(cx, &half)?;
+        if !dry_run {
+            discard(storage, &half, cx)?;
         }
         let mut count = half.len();
         for id in ids.difference(&busy) {
@@ -44,8 +45,8 @@ impl Abandoned<'_> {
             // Each is looked at just before: it may have become a snapshot since.
             let dead = self.dead(storage, cx, &key)?;
             count += dead.len();
-            if !dead.is_empty() && !dry_run {
-                storage.delete(cx, &dead)?.into_iter().collect::<Result<()>>()?;
+            if !dry_run {
+                delete(storage, &dead, cx)?;
             }
         }
         Ok(count)

@@ -196,9 +196,7 @@ fn clear(storage: &dyn Storage, key: &SnapshotKey, cx: &Context) -> Result<u64> 
         return Ok(0);
     }
     let keys = objects_below(storage, &key.prefix(), cx)?;
-    if !keys.is_empty() {
-        storage.delete(cx, &keys)?.into_iter().collect::<Result<()>>()?;
-    }
+    delete(storage, &keys, cx)?;
     Ok((half.len() + keys.len()) as u64)
 }
 
@@ -209,8 +207,14 @@ fn half_uploads(storage: &dyn Storage, key: &SnapshotKey, cx: &Context) -> Resul
     Ok(half)
 }
 
-fn discard(storage: &dyn Storage, half: &[Leftover], cx: &Context) -> Result<()> {
+/// Removes half uploads. For none the storage isn't asked.
+pub(super) fn discard(storage: &dyn Storage, half: &[Leftover], cx: &Context) -> Result<()> {
     if half.is_empty() { Ok(()) } else { storage.discard(cx, half) }
+}
+
+/// Removes objects; the first that can't be is the error. For none the storage isn't asked.
+pub(super) fn delete(storage: &dyn Storage, keys: &[String], cx: &Context) -> Result<()> {
+    if keys.is_empty() { Ok(()) } else { storage.delete(cx, keys)?.into_iter().collect() }
 }
 
 fn objects_below(storage: &dyn Storage, prefix: &str, cx: &Context) -> Result<Vec<String>> {
@@ -269,9 +273,7 @@ pub fn take_back(
 ) -> Vec<String> {
     let cx = engine.context(key.id.as_str(), &Cancel::new());
     published.reverse();
-    let taken = published.chunks(1).map(|key| {
-        open.storage.delete(&cx, key).and_then(|deleted| deleted.into_iter().collect::<Result<()>>())
-    });
+    let taken = published.chunks(1).map(|key| delete(open.storage.as_ref(), key, &cx));
     let mut results = taken.chain(std::iter::once_with(|| abort(open.storage.as_ref(), key, &cx)));
     let Some(error) = results.find_map(Result::err) else { return Vec::new() };
     engine.warn(&key.pipeline, format!("what was copied to {} stays for now: {error}", open.stage));
@@ -286,8 +288,6 @@ fn withdraw_one(storage: &dyn Storage, key: &SnapshotKey, cx: &Context) -> Resul
     let keys = objects_below(storage, &key.prefix(), cx)?;
     let (manifest, others): (Vec<String>, Vec<String>) =
         keys.into_iter().partition(|key| key.ends_with(MANIFEST));
-    for keys in [manifest, others].iter().filter(|keys| !keys.is_empty()) {
-        storage.delete(cx, keys)?.into_iter().collect::<Result<()>>()?;
-    }
-    Ok(())
+    delete(storage, &manifest, cx)?;
+    delete(storage, &others, cx)
 }

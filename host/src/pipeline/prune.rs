@@ -86,11 +86,11 @@ impl Pruning<'_> {
         let shelf = shelf.map_err(|error| Failure::from(error).at(open.stage.clone()))?;
         let (mut exit, mut good) = (Exit::Ok, Vec::new());
         for found in &shelf.found {
-            match (shelf.fault(found), &found.manifest) {
-                (None, Ok(manifest)) => good.push(manifest),
+            match shelf.whole(found) {
+                Ok(manifest) => good.push(manifest),
                 // Another machine has removed it meanwhile.
-                (Some(gone), _) if gone.kind == ErrorKind::NotFound => {}
-                (fault, _) => exit = exit.and(self.left_alone(found, fault)),
+                Err(gone) if gone.kind == ErrorKind::NotFound => {}
+                Err(fault) => exit = exit.and(self.left_alone(found, fault)),
             }
         }
         let reasons = judge(policy, &good, &TimeZone::system(), jiff::Timestamp::now());
@@ -174,12 +174,13 @@ impl Pruning<'_> {
         let record = Record::begin(state, key, std::iter::once(open))?;
         let (manifest, text) = (key.object(MANIFEST), key.object(RESTORE_TXT));
         let others: Vec<String> = keys.into_iter().filter(|key| *key != manifest && *key != text).collect();
-        let unlisted = self.delete(&[manifest]);
+        let delete = |keys: &[String]| leftovers::delete(open.storage.as_ref(), keys, &self.run.cx);
+        let unlisted = delete(&[manifest]);
         let is_as_it_was = unlisted.as_ref().is_err_and(|error| error.kind == ErrorKind::Denied);
         let removed = unlisted.during("it can't be removed").and_then(|()| {
             // A folder with that text is taken for a snapshot that may be saved.
-            self.delete(&[text])
-                .and_then(|()| self.delete(&others))
+            delete(&[text])
+                .and_then(|()| delete(&others))
                 .during("it is no snapshot any more, and what is left of it can't be removed")
         });
         // Where it isn't known what was removed, the next run looks, and leaves alone what is a snapshot still.
@@ -188,18 +189,10 @@ impl Pruning<'_> {
         removed
     }
 
-    fn delete(&self, keys: &[String]) -> Result<()> {
-        if keys.is_empty() {
-            return Ok(());
-        }
-        self.request.open.storage.delete(&self.run.cx, keys)?.into_iter().collect()
-    }
-
     /// What is damaged, or can't be judged, is neither counted nor removed.
-    fn left_alone(&self, found: &Found, fault: Option<Error>) -> Exit {
-        let error = fault.unwrap_or_else(|| Error::damaged("it can't be read"));
-        let exit = if error.kind == ErrorKind::Damaged { Exit::Damaged } else { Exit::Incomplete };
-        let mut error = error.during("it is neither counted nor removed");
+    fn left_alone(&self, found: &Found, fault: Error) -> Exit {
+        let exit = if fault.kind == ErrorKind::Damaged { Exit::Damaged } else { Exit::Incomplete };
+        let mut error = fault.during("it is neither counted nor removed");
         if exit == Exit::Damaged {
             error = error.hint(
                 "`windlass reconcile` heals it if another storage has it whole; else remove its folder, `manifest.json` first.",
